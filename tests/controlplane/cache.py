@@ -1,0 +1,38 @@
+"""Where built and fetched programs are kept, outside the work tree, and the lock that its writers take."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_TIMEOUT_SECONDS = 1800.0
+
+
+def cache_folder() -> Path:
+    """`${XDG_CACHE_HOME:-~/.cache}/fleetpedia/controlplane`."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "fleetpedia" / "controlplane"
+
+
+@contextmanager
+def locked(path: Path, *, what: str, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
+    """Holds the lock file `path`, waiting up to `timeout` seconds for another process that holds it.
+
+    Raises TimeoutError that names `what` the other one is busy with.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{what}: another process held {path} for {timeout:.0f} s") from None
+                time.sleep(0.2)
+        yield
