@@ -24,9 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(NAMES))
     parser.add_argument("--json", action="store_true", help="one line of JSON on stdout, all else on stderr")
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="share of the full size (smaller for a quick look)"
-    )
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full size (smaller for a quick look)")
     options = parser.parse_args(argv)
     if options.name is None:
         for name, what in NAMES.items():

@@ -75,9 +75,7 @@ async def rows(url: str, columns: Sequence[str], data: Sequence[Row], connection
     opened = [await connect(url) for _ in range(connections)]
     try:
         started = time.monotonic()
-        await asyncio.gather(
-            *(_upsert_each(c, statement, data[n::connections]) for n, c in enumerate(opened))
-        )
+        await asyncio.gather(*(_upsert_each(c, statement, data[n::connections]) for n, c in enumerate(opened)))
         return len(data) / (time.monotonic() - started)
     finally:
         for connection in opened:
