@@ -1,1 +1,1 @@
-"""A real Kubernetes for tests: etcd, API server, controller-manager, scheduler and kwok, built here and run on loopback."""
+"""A real Kubernetes for tests: etcd, API server, controllers, scheduler and kwok, built here, on loopback."""

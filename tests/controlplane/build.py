@@ -105,7 +105,16 @@ def _build(folder: Path, missing: list[Binary]) -> None:
 def _build_one(go: Path, binary: Binary, folder: Path) -> None:
     # Renamed when whole, so that an interrupted build leaves nothing that looks ready.
     unfinished = folder / f".{binary.name}.{os.getpid()}"
-    command = [go, "build", "-trimpath", "-ldflags", binary.ldflags, "-o", unfinished, binary.package]
+    command = [
+        str(go),
+        "build",
+        "-trimpath",
+        "-ldflags",
+        binary.ldflags,
+        "-o",
+        str(unfinished),
+        binary.package,
+    ]
     try:
         result = subprocess.run(
             command,

