@@ -1,0 +1,36 @@
+"""Tables as the Kubernetes API server prints them: columns per type, cells per object, ages left as timestamps."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schema.printing import generic, nodes, pods, workloads
+from schema.printing.columns import Cell, Column, Since, decode_cells, encode_cells, human_duration, render
+from schema.printing.generic import GENERIC
+from schema.printing.printer import Printer
+
+MODULES: Final = (pods, nodes, workloads, generic)
+
+PRINTERS: Final[dict[tuple[str, str], Printer[Any]]] = {
+    (printer.group, printer.resource): printer for module in MODULES for printer in module.PRINTERS
+}
+
+
+def printer_for(group: str, resource: str) -> Printer[Any] | None:
+    """The printer of a built-in type; None for custom resources and whatever else has none (see GENERIC)."""
+    return PRINTERS.get((group, resource))
+
+
+__all__ = [
+    "GENERIC",
+    "PRINTERS",
+    "Cell",
+    "Column",
+    "Printer",
+    "Since",
+    "decode_cells",
+    "encode_cells",
+    "human_duration",
+    "printer_for",
+    "render",
+]
