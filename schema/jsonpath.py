@@ -145,7 +145,9 @@ class _Parser:
             self._append(_union([_Parser(f"[{part.strip(' ')}]").parse() for part in inside.split(",")]))
             return
         if key := _DICT_KEY.match(inside):
-    XX            return
+            self.steps += _Parser(f".{key.group(1)}").parse()
+            self.recursive_last = False
+            return
         bounds = _SLICE.match(":" if inside == "*" else inside)
         if bounds is None:
             raise JSONPathError(f"{self.text!r}: [{inside}] is neither an index nor a quoted key")

@@ -53,8 +53,8 @@ Shape = TypeVar("Shape")
 class Printer(Generic[Shape]):
     """Prints one built-in type.
 
-    `status` and `fields` go beyond the Table: the word that tells how the object is (or the column that has it), and the
-    `path=value` pairs of the field-selector paths that Kubernetes supports for the type."""
+    `status` and `fields` go beyond the Table: the word that tells how the object is (or the column that has it), and
+    the `path=value` pairs of the field-selector paths that Kubernetes supports for the type."""
 
     def __init__(
         self,
