@@ -2,7 +2,8 @@
 
 Label selectors are Kubernetes' own grammar. Field selectors are that of Kubernetes made wider: any path of the object
 (`spec.nodeName`, `.spec.nodeName`, `metadata.annotations['a.b/c']`, `metadata.annotations."a.b/c"`,
-`spec.containers[0].image`) and the operators of label selectors. A negative operator (`!=`, `notin`, `!key`) also matches where the key is missing.
+`spec.containers[0].image`) and the operators of label selectors. A negative operator (`!=`, `notin`, `!key`) also
+matches where the key is missing.
 """
 
 from __future__ import annotations
