@@ -1,0 +1,1 @@
+"""The tables as SQL, one numbered file per step, each run by the Alembic revision of the same number in `versions`."""

@@ -1,0 +1,1 @@
+"""Alembic revisions: each runs the SQL file of its number. They expand first and contract a release later."""
