@@ -50,7 +50,7 @@ def wheel_binaries() -> Path | None:
 
 @contextmanager
 def server(binaries: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """Run a Postgres of its own; yields the URL of its database `postgres`. Raises RuntimeError with the server's log."""
+    """Run a Postgres; yields the URL of its database `postgres`. Raises RuntimeError with the server's log."""
     folder = Path(tempfile.mkdtemp(prefix="fp-pg-", dir="/tmp"))  # short: a socket's path ends at 107 bytes
     user = _unprivileged()
     try:
