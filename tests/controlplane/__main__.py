@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import tempfile
@@ -10,9 +11,12 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.controlplane.build import binaries, say
+import yaml
+
+from tests.controlplane.build import binaries
 from tests.controlplane.kubeconfig import write_kubeconfig
 from tests.controlplane.plane import ControlPlane
+from tests.controlplane.progress import say
 from tests.controlplane.toolchain import BuildError
 
 
@@ -26,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("nothing to do: give --build, or --clusters N --kubeconfig FILE")
     if options.clusters and not options.kubeconfig:
         parser.error("--clusters needs --kubeconfig FILE, where the contexts c1, c2, … are written")
+    if options.kubeconfig and _holds_other_contexts(options.kubeconfig):
+        parser.error(f"{options.kubeconfig} has contexts that are not ours; name a file that may be overwritten")
     try:
         programs = binaries()
         if options.build:
@@ -36,6 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"controlplane: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _holds_other_contexts(kubeconfig: Path) -> bool:
+    """True for a person's own file, which must not be lost."""
+    if not kubeconfig.exists() or not kubeconfig.read_text().strip():
+        return False
+    try:
+        content = yaml.safe_load(kubeconfig.read_text())
+        names = [context["name"] for context in content["contexts"]]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return True
+    return not all(re.fullmatch(r"c\d+", name) for name in names)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +73,7 @@ def _run(options: argparse.Namespace, programs: Path) -> None:
         signal.signal(kind, lambda *_: stopped.set())
     with ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="controlplane-")))
+        options.kubeconfig.unlink(missing_ok=True)  # its being there says that they are ready
         planes: list[ControlPlane] = []
         for number in range(1, options.clusters + 1):
             if stopped.is_set():

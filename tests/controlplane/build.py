@@ -6,12 +6,12 @@ import hashlib
 import os
 import platform
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.controlplane.cache import cache_folder, locked
+from tests.controlplane.progress import say
 from tests.controlplane.toolchain import BuildError, go_environment, go_toolchain
 
 MODULES = Path(__file__).parent / "go"
@@ -135,8 +135,3 @@ def _build_one(go: Path, binary: Binary, folder: Path) -> None:
 
 def _last_lines(output: str, count: int = 20) -> str:
     return "\n".join(output.strip().splitlines()[-count:])
-
-
-def say(message: str) -> None:
-    """Progress, on stderr: stdout is for what callers read."""
-    print(f"controlplane: {message}", file=sys.stderr, flush=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+from tests.controlplane.progress import say
+from tests.controlplane.waiting import wait_until
 
 LOCK_TIMEOUT_SECONDS = 1800.0
 
@@ -26,13 +29,15 @@ def locked(path: Path, *, what: str, timeout: float = LOCK_TIMEOUT_SECONDS) -> I
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{what}: another process held {path} for {timeout:.0f} s") from None
-                time.sleep(0.2)
+        if not _try_lock(file):
+            say(f"waiting for another process: {what} …")
+            wait_until(lambda: _try_lock(file), f"{what}: another process holds {path}", timeout=timeout)
         yield
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -140,6 +140,8 @@ def _kwok(ports: Ports, files: Files) -> list[str]:
         f"--node-port={ports.kwok}",
         f"--server-address={HOST}:{ports.kwok}",
         "--node-lease-duration-seconds=40",
+        # Its default lies inside the range of service addresses.
+        "--cidr=10.244.0.1/16",
         f"--tls-cert-file={files.server.certificate}",
         f"--tls-private-key-file={files.server.key}",
         # kwok has no stages of its own and exits without any.

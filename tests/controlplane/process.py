@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -54,6 +55,20 @@ class Process:
                 self._child.kill()
             if not self._changed.wait_for(lambda: self._child is None, STOP_TIMEOUT_SECONDS):
                 raise TimeoutError(f"{self.name} (pid {self.pid}) outlived SIGKILL by {STOP_TIMEOUT_SECONDS:g} s")
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its connections and answers nothing, as behind a broken network. `thaw` ends it."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT, after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._changed:
+            if self._child is None:
+                raise RuntimeError(f"{self.name} does not run")
+            self._child.send_signal(number)
 
     def close(self) -> None:
         """Kills it and ends its supervision."""

@@ -155,3 +155,23 @@ def test_a_plane_that_cannot_start_says_why_in_the_words_of_its_log(
     plane = ControlPlane(tmp_path / "bad", programs=controlplane_binaries, extra={API_SERVER: ["--no-such-flag"]})
     with pytest.raises(TimeoutError, match="unknown flag: --no-such-flag"):
         plane.start(timeout=5)
+
+
+def test_a_frozen_api_server_answers_nothing_until_it_is_thawed(plane: ControlPlane) -> None:
+    plane.process(API_SERVER).freeze()
+    try:
+        with pytest.raises(TimeoutError):
+            plane.api.text("GET", "/version", timeout=0.5)
+    finally:
+        plane.process(API_SERVER).thaw()
+    plane.wait_ready()
+
+
+def test_a_service_account_token_is_accepted_and_may_do_what_is_bound(plane: ControlPlane, namespace: str) -> None:
+    plane.create_namespace(namespace)
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
+    token = plane.api.create(path, {"spec": {"expirationSeconds": 600}})["status"]["token"]
+    with pytest.raises(ApiError) as denied:
+        plane.as_bearer(token).get(f"/api/v1/namespaces/{namespace}/pods")
+    assert denied.value.status == 403
+    assert f"system:serviceaccount:{namespace}:default" in denied.value.body
