@@ -4,12 +4,48 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schema.printing import generic, nodes, pods, workloads
+from schema.printing import (
+    admission,
+    autoscaling,
+    batch,
+    certificates,
+    config,
+    devices,
+    events,
+    flowcontrol,
+    generic,
+    networking,
+    nodes,
+    pods,
+    rbac,
+    scheduling,
+    services,
+    storage,
+    workloads,
+)
 from schema.printing.columns import Cell, Column, Since, decode_cells, encode_cells, human_duration, render
 from schema.printing.generic import GENERIC
 from schema.printing.printer import Printer
 
-MODULES: Final = (pods, nodes, workloads, generic)
+MODULES: Final = (
+    admission,
+    autoscaling,
+    batch,
+    certificates,
+    config,
+    devices,
+    events,
+    flowcontrol,
+    generic,
+    networking,
+    nodes,
+    pods,
+    rbac,
+    scheduling,
+    services,
+    storage,
+    workloads,
+)
 
 PRINTERS: Final[dict[tuple[str, str], Printer[Any]]] = {
     (printer.group, printer.resource): printer for module in MODULES for printer in module.PRINTERS

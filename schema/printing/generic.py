@@ -36,5 +36,9 @@ PRINTERS = (
     created("rbac.authorization.k8s.io", "roles"),
     created("rbac.authorization.k8s.io", "clusterroles"),
     created("apiextensions.k8s.io", "customresourcedefinitions"),
+    created("storage.k8s.io", "csistoragecapacities"),
     named("", "serviceaccounts"),
+    named("resource.k8s.io", "deviceclasses"),
+    named("resource.k8s.io", "resourceclaimtemplates"),
+    named("scheduling.k8s.io", "workloads"),
 )
