@@ -180,14 +180,14 @@ def _spliced(body: bytes, layout: Layout, start: int, end: int, version: str, an
 
 def fingerprint(shape: str, uid: str, resource_version: str, body: bytes) -> int:
     """64-bit hash of (shape, uid, the member's resourceVersion, body), signed as Postgres stores it."""
-    hasher = xxhash.xxh3_64(f"{shape}\x00{uid}\x00{resource_version}\x00")
+    hasher = xxhash.xxh3_64(f"{shape}\x00{uid}\x00{resource_version}\x00".encode())
     hasher.update(body)
     return signed(hasher.intdigest())
 
 
 def bucket(namespace: str, name: str) -> int:
     """The digest bucket (0–255) of a key."""
-    return xxhash.xxh3_64_intdigest(f"{namespace}\x00{name}") & 0xFF
+    return xxhash.xxh3_64_intdigest(f"{namespace}\x00{name}".encode()) & 0xFF
 
 
 def signed(value: int) -> int:
