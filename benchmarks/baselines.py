@@ -38,7 +38,8 @@ async def copy(url: str, columns: Sequence[str], rows: Sequence[Row], connection
     """Rows per second of binary COPY into a logged table without any index."""
     first = await connect(url)
     await first.execute(
-        "drop table if exists fleet.baseline_copy; create table fleet.baseline_copy (like fleet.object including storage including compression)"
+        "drop table if exists fleet.baseline_copy; "
+        "create table fleet.baseline_copy (like fleet.object including storage including compression)"
     )
     opened = [await connect(url) for _ in range(connections)]
     try:

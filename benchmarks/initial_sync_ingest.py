@@ -1,7 +1,7 @@
 """Rows per second that the aggregator stores when fed with ready batches of 6 KB pods from two clusters.
 
-Beside it, on the same Postgres and with the same rows: binary COPY (logged, unindexed, 2 connections) and one upsert a row
-(5 connections). CPU is split between aggregator, Postgres and the feeder (which is not counted as ours).
+Beside it, on the same Postgres and with the same rows: binary COPY (logged, unindexed, 2 connections) and one upsert
+a row (5 connections). CPU is split between aggregator, Postgres and the feeder (which is not counted as ours).
 """
 
 from __future__ import annotations
