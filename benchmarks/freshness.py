@@ -1,8 +1,9 @@
 """Milliseconds from a change at a real API server to the row in the index, at 100 changes a second.
 
-A generator in a process of its own changes config maps at the set rate. A probe changes one more, 20 times a second, and
-polls the object table each 0.5 ms until the change is there; the clock runs from the sending of the change. Beside it, in
-the same run: the same changes read directly from the API server's watch. `--scale` makes the run shorter.
+A generator in a process of its own changes config maps at the set rate. A probe changes one more, about 20 times a
+second,
+and polls the object table each 0.5 ms until the change is there; the clock runs from the sending of the change. Beside
+it, in the same run: the same changes read directly from the API server's watch. `--scale` makes the run shorter.
 """
 
 from __future__ import annotations
@@ -34,16 +35,18 @@ NAMESPACE = "freshness"
 
 
 def run(scale: float, rate: int = RATE) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="fleetpedia-bench-") as folder:
-        with ControlPlane(Path(folder) / "plane") as plane:
-            kubeconfig = Path(folder) / "members"
-            write_kubeconfig(kubeconfig, [plane.context])
-            plane.create_namespace(NAMESPACE)
-            for number in range(OBJECTS):
-                plane.admin.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _config_map(f"c-{number}"))
-            plane.admin.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _config_map("probe"))
-            with installation("--kubeconfig", kubeconfig, "--context", plane.name) as stack:
-                runs = [asyncio.run(_measure(stack, kubeconfig, rate, int(PROBES * scale))) for _ in range(3)]
+    with (
+        tempfile.TemporaryDirectory(prefix="fleetpedia-bench-") as folder,
+        ControlPlane(Path(folder) / "plane") as plane,
+    ):
+        kubeconfig = Path(folder) / "members"
+        write_kubeconfig(kubeconfig, [plane.context])
+        plane.create_namespace(NAMESPACE)
+        for number in range(OBJECTS):
+            plane.api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _config_map(f"c-{number}"))
+        plane.api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _config_map("probe"))
+        with installation("--kubeconfig", kubeconfig, "--context", plane.name) as stack:
+            runs = [asyncio.run(_measure(stack, kubeconfig, rate, int(PROBES * scale))) for _ in range(3)]
     middle = sorted(runs, key=lambda figures: float(figures["value"]))[1]
     return {**middle, "runs": [(figures["value"], figures["p99"]) for figures in runs], "rate": rate}
 
