@@ -1,9 +1,8 @@
 """Milliseconds from a change at a real API server to the row in the index, at 100 changes a second.
 
 A generator in a process of its own changes config maps at the set rate. A probe changes one more, about 20 times a
-second,
-and polls the object table each 0.5 ms until the change is there; the clock runs from the sending of the change. Beside
-it, in the same run: the same changes read directly from the API server's watch. `--scale` makes the run shorter.
+second, and polls the object table each 0.5 ms until the change is there; the clock runs from the sending of the change.
+Beside it, in the same run: the same changes read directly from the API server's watch. `--scale` makes a run shorter.
 """
 
 from __future__ import annotations
