@@ -1,0 +1,153 @@
+"""Create, update, merge patch and delete of any object, as plain storage: no admission, no controllers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from . import status
+from .bodies.common import stamp
+from .lists import object_bytes
+from .member import Member
+from .objects import Held
+from .rows import WrittenRow
+from .template import go_json
+from .types import ServedType
+
+Body = dict[str, Any]
+MERGE = "application/merge-patch+json"
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+class Writer:
+    """Applies writes to one member; answers with a code and the object's bytes."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def apply(
+        self, verb: str, served: ServedType, namespace: str, name: str, payload: bytes, content_type: str
+    ) -> tuple[int, bytes]:
+        """Raises StatusError for what the API server refuses."""
+        match verb:
+            case "create":
+                return 201, self._answer(served, self.create(served, namespace, self._parse(payload)))
+            case "update":
+                return 200, self._answer(served, self.update(served, namespace, name, self._parse(payload)))
+            case "patch":
+                if content_type not in (MERGE, "application/strategic-merge-patch+json"):
+                    message = (
+                        f"the body of the request was in an unknown format - accepted media types include: {MERGE}"
+                    )
+                    raise status.StatusError(415, "UnsupportedMediaType", message, {})
+                current = self._current(served, namespace, name)
+                patched = merge(self._object(served, current), self._parse(payload))
+                return 200, self._answer(served, self.update(served, namespace, name, patched))
+            case "delete":
+                held = self._current(served, namespace, name)
+                self.delete(served, namespace, name)
+                return 200, self._deleted(served, name, held)
+        for key, held in list(self._member.objects(served.storage).walk(namespace)):
+            del key
+            self.delete(served, held[0].namespace, held[0].name)
+        return 200, b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}\n'
+
+    # -- the verbs, also used by tests in this process -------------------------------------------------------------
+
+    def create(self, served: ServedType, namespace: str, obj: Body) -> Held:
+        meta = dict(obj.get("metadata") or {})
+        name = meta.get("name") or ""
+        if not name and meta.get("generateName"):
+            name = f"{meta['generateName']}{self._member.new_ordinal() % 100_000:05d}"
+        if not name:
+            raise status.invalid(
+                f'{served.kind} "" is invalid: metadata.name: Required value: name or generateName is required'
+            )
+        namespace = namespace or (meta.get("namespace", "") if served.namespaced else "")
+        if served.namespaced and self._member.get(("", "namespaces"), "", namespace) is None:
+            raise status.not_found("", "namespaces", namespace)
+        if self._member.get(served.storage, namespace, name) is not None:
+            raise status.already_exists(served.group, served.resource, name)
+        meta |= {"name": name}
+        if served.namespaced:
+            meta["namespace"] = namespace
+        meta["uid"] = self._member.identity.uid(self._member.new_ordinal()).decode()
+        meta["creationTimestamp"] = stamp(time.time()).decode()
+        if served.custom or "spec" in obj:
+            meta.setdefault("generation", 1)
+        return self._store(served, obj | {"metadata": meta})
+
+    def update(self, served: ServedType, namespace: str, name: str, obj: Body) -> Held:
+        current = self._current(served, namespace, name)
+        old = self._object(served, current)["metadata"]
+        meta = dict(obj.get("metadata") or {})
+        given = meta.get("resourceVersion", "")
+        if given and given != str(current[1]):
+            raise status.conflict(served.group, served.resource, name)
+        if meta.get("uid", old["uid"]) != old["uid"]:
+            raise status.conflict(served.group, served.resource, name)
+        for key in ("name", "namespace", "uid", "creationTimestamp"):
+            if key in old:
+                meta[key] = old[key]
+        return self._store(served, obj | {"metadata": meta})
+
+    def delete(self, served: ServedType, namespace: str, name: str) -> None:
+        if served.storage == ("", "namespaces"):
+            self._empty_namespace(name)
+        if self._member.remove(served.storage, namespace, name) is None:
+            raise status.not_found(served.group, served.resource, name)
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _store(self, served: ServedType, obj: Body) -> Held:
+        change = self._member.write(served.storage, WrittenRow(obj, served.custom))
+        return change.row, change.rv
+
+    def _empty_namespace(self, namespace: str) -> None:
+        for storage, objects in [*self._member.all_objects()]:
+            for _, (row, _) in list(objects.walk(namespace)):
+                self._member.remove(storage, namespace, row.name)
+
+    def _current(self, served: ServedType, namespace: str, name: str) -> Held:
+        held = self._member.get(served.storage, namespace, name)
+        if held is None:
+            raise status.not_found(served.group, served.resource, name)
+        return held
+
+    def _object(self, served: ServedType, held: Held) -> Body:
+        obj: Body = orjson.loads(object_bytes(self._member, served, held))
+        return obj
+
+    def _answer(self, served: ServedType, held: Held) -> bytes:
+        return object_bytes(self._member, served, held) + b"\n"
+
+    def _deleted(self, served: ServedType, name: str, held: Held) -> bytes:
+        details: Body = {"name": name, "kind": served.resource, "uid": held[0].uid(self._member.identity)}
+        if served.group:
+            details = {"name": name, "group": served.group, **details}
+        answer = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        return go_json(answer) + b"\n"
+
+    @staticmethod
+    def _parse(payload: bytes) -> Body:
+        try:
+            obj = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise status.bad_request(f"the object provided is unrecognized: {error}") from error
+        if not isinstance(obj, dict):
+            raise status.bad_request("the object provided is unrecognized: it is not a JSON object")
+        return obj
