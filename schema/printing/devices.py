@@ -12,6 +12,7 @@ from schema.printing.printer import (
     Condition,
     Fields,
     Metadata,
+    Present,
     Printer,
     age,
     first_few,
@@ -20,7 +21,7 @@ from schema.printing.printer import (
 
 
 class ClaimStatus(Fields):
-    allocation: msgspec.Raw | None = None
+    allocation: Present | None = None
     reserved_for: list[msgspec.Raw] | None = None
 
 

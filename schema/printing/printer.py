@@ -20,6 +20,10 @@ class Fields(msgspec.Struct, rename="camel", gc=False):
     Go writes an unset slice, map, pointer or time as null, so those are optional here; scalars never are null."""
 
 
+class Present(Fields):
+    """Any object: only that it is there counts."""
+
+
 class OwnerReference(Fields):
     api_version: str = ""
     kind: str = ""

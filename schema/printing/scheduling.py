@@ -12,6 +12,7 @@ from schema.printing.printer import (
     Condition,
     Fields,
     Metadata,
+    Present,
     Printer,
     age,
     boolean,
@@ -33,7 +34,7 @@ class RuntimeClass(Fields):
 
 
 class SchedulingPolicy(Fields):
-    gang: msgspec.Raw | None = None
+    gang: Present | None = None
 
 
 class WorkloadReference(Fields):
