@@ -61,5 +61,6 @@ class Admin:
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "rss_bytes": usage.ru_maxrss * 1024,
             "churn_rate": self._churn.rate,
+            "churn_dropped": self._churn.dropped,
             "members": members,
         }

@@ -6,8 +6,50 @@ import random
 from dataclasses import dataclass
 from functools import cached_property
 
-TEAMS = ["shop", "payments", "checkout", "catalog", "search", "identity", "billing", "shipping", "inventory", "platform", "observability", "data", "ml", "mobile", "media", "pricing", "loyalty", "support", "fraud", "analytics"]
-ROLES = ["web", "api", "worker", "gateway", "cache", "frontend", "scheduler", "consumer", "exporter", "indexer", "router", "notifier", "importer", "sync", "auth", "reports", "queue", "store", "events", "proxy"]
+TEAMS = [
+    "shop",
+    "payments",
+    "checkout",
+    "catalog",
+    "search",
+    "identity",
+    "billing",
+    "shipping",
+    "inventory",
+    "platform",
+    "observability",
+    "data",
+    "ml",
+    "mobile",
+    "media",
+    "pricing",
+    "loyalty",
+    "support",
+    "fraud",
+    "analytics",
+]
+ROLES = [
+    "web",
+    "api",
+    "worker",
+    "gateway",
+    "cache",
+    "frontend",
+    "scheduler",
+    "consumer",
+    "exporter",
+    "indexer",
+    "router",
+    "notifier",
+    "importer",
+    "sync",
+    "auth",
+    "reports",
+    "queue",
+    "store",
+    "events",
+    "proxy",
+]
 TIERS = {
     "web": "frontend",
     "frontend": "frontend",
@@ -19,7 +61,19 @@ TIERS = {
     "queue": "data",
 }
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_SETTINGS = ["TIMEOUT", "RETRIES", "ENDPOINT", "POOL_SIZE", "CACHE_TTL", "REGION", "FEATURE_FLAGS", "BATCH_SIZE", "QUEUE", "TOPIC", "BUCKET"]
+_SETTINGS = [
+    "TIMEOUT",
+    "RETRIES",
+    "ENDPOINT",
+    "POOL_SIZE",
+    "CACHE_TTL",
+    "REGION",
+    "FEATURE_FLAGS",
+    "BATCH_SIZE",
+    "QUEUE",
+    "TOPIC",
+    "BUCKET",
+]
 
 
 def suffix(rng: random.Random, length: int = 5) -> str:

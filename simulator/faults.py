@@ -25,7 +25,7 @@ _OTHER_NAMES = {"410": "expire", "503": "unavailable", "429": "throttle", "500":
 MOMENTARY = ("cut_watches", "expire")
 
 
-class Down(Exception):
+class MemberDownError(Exception):
     """The member does not answer: the connection is to be closed."""
 
 
@@ -98,7 +98,7 @@ class Faults:
         for fault in self._of(member):
             match fault.what:
                 case "down":
-                    raise Down(member)
+                    raise MemberDownError(member)
                 case "unavailable":
                     raise status.unavailable()
                 case "throttle":

@@ -26,7 +26,7 @@ def served_by(definition: dict[str, Any]) -> list[ServedType]:
     for version in spec["versions"]:
         if not version.get("served", True):
             continue
-        subresources = ()
+        subresources: tuple[Subresource, ...] = ()
         if "status" in (version.get("subresources") or {}):
             subresources = (Subresource("status", names["kind"], group=group, version=version["name"]),)
         types.append(

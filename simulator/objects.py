@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import random
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
@@ -74,8 +75,13 @@ class Objects:
             return row, self._base + row.ordinal
         return None
 
-    def seed_keys(self) -> list[bytes]:
-        return self._seed.keys
+    def random_key(self, rng: random.Random) -> bytes | None:
+        """A key that the type has or had; None when there never was one."""
+        seeds, extra = self._seed.keys, self._extra
+        if not seeds and not extra:
+            return None
+        index = rng.randrange(len(seeds) + len(extra))
+        return seeds[index] if index < len(seeds) else extra[index - len(seeds)]
 
     def _keys(self, start: bytes, prefix: bytes, also: list[bytes]) -> Iterator[bytes]:
         """Keys from `start` on under `prefix`, in order, without repeats; some may be deleted."""
@@ -176,8 +182,7 @@ class Objects:
     def wake(self) -> None:
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
-            if not future.done():
-                future.set_result(None)
+            _settle(future)
 
     async def wait(self, place: int, seconds: float) -> None:
         """Until there is a change after `place`, something else wakes the watchers, or the time is over."""
@@ -185,10 +190,15 @@ class Objects:
             return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, lambda: future.done() or future.set_result(None))
+        timer = loop.call_later(seconds, _settle, future)
         self._waiting.add(future)
         try:
             await future
         finally:
             timer.cancel()
             self._waiting.discard(future)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

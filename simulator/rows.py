@@ -96,7 +96,7 @@ class SeedRow:
     def body(self, identity: Identity, rv: int) -> bytes:
         template = self.template
         ordinal = self.ordinal
-        return template.format % template.pick(
+        body: bytes = template.format % template.pick(
             (
                 self._namespace,
                 self._name,
@@ -107,6 +107,7 @@ class SeedRow:
                 *self.values,
             )
         )
+        return body
 
     def changed(self, template: Template | None = None, values: tuple[bytes, ...] | None = None) -> SeedRow:
         """The same object in another state."""
@@ -120,7 +121,11 @@ class SeedRow:
         )
 
 
-_METADATA_ORDER = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers", "managedFields"]
+_METADATA_ORDER = (
+    *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers"),
+    "managedFields",
+)
 _RV = "@@resource-version@@"
 
 

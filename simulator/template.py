@@ -1,4 +1,4 @@
-"""Bodies as byte templates: a JSON text with holes, filled by one `%` per object, because a body must cost microseconds."""
+"""Bodies as byte templates: a JSON text with holes, filled by one `%`, because a body must cost microseconds."""
 
 from __future__ import annotations
 

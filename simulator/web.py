@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from . import discovery, lists, options, status, watch
-from .faults import Down, Faults
+from .faults import Faults, MemberDownError
 from .member import Member
 from .template import go_json
 from .types import ServedType
@@ -62,7 +62,7 @@ class MemberFace:
             self.counts.requests[f"error {error.code}"] += 1
             headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
             return web.Response(status=error.code, body=error.body(), content_type=JSON, headers=headers)
-        except Down:
+        except MemberDownError:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=503)

@@ -44,7 +44,22 @@ def root_ca_template() -> Template:
 def filler_template(number: int) -> Template:
     """A ConfigMap of some kilobytes, such as dashboards are."""
     rng = random.Random(number)
-    words = ["panel", "query", "rate", "sum", "by", "legend", "target", "refresh", "datasource", "threshold", "unit", "axis", "row", "title"]
+    words = [
+        "panel",
+        "query",
+        "rate",
+        "sum",
+        "by",
+        "legend",
+        "target",
+        "refresh",
+        "datasource",
+        "threshold",
+        "unit",
+        "axis",
+        "row",
+        "title",
+    ]
     text = " ".join(rng.choice(words) for _ in range(200))
     body = document(
         "v1",

@@ -1,4 +1,4 @@
-"""Pods in the states that people look for: running, crashing, waiting for an image or a node, evicted, on their way out."""
+"""Pods in the states that people look for: running, crashing, waiting for an image or a node, evicted, leaving."""
 
 from __future__ import annotations
 
