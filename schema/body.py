@@ -6,14 +6,15 @@ A body is the object's own JSON without `managedFields`, with `apiVersion` and `
     (version_at, annotations_at, annotations_form, metadata_start, metadata_end)
 
 - version_at: between the quotes of the emptied resourceVersion.
-- annotations_at, annotations_form: where annotations can be put in. 0: there are none, a whole member goes after the `{`
-  of metadata; 1: before the `}` of annotations that has members; 2: the same, but it is empty. Last, since of a key that
-  comes twice readers take the last: a member's object cannot claim to be of another cluster.
+- annotations_at, annotations_form: where annotations can be put in. 0: there are none, a whole member goes after the
+  `{` of metadata; 1: before the `}` of annotations that has members; 2: the same, but it is empty. Last, since of a key
+  that comes twice readers take the last: a member's object cannot claim to be of another cluster.
 - metadata_start, metadata_end: the span of the metadata object, braces included.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 import msgspec
@@ -61,39 +62,78 @@ class Cut(NamedTuple):
 
 _head = msgspec.json.Decoder(_Head)
 _metadata = msgspec.json.Decoder(Metadata)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
 
 
 def cut(raw: bytes, api_version: str, kind: str) -> Cut:
     """Make body, layout and metadata of one object as the API server sent it.
 
     Raises msgspec.DecodeError where `raw` is not a JSON object with metadata of the right types."""
-    head = _head.decode(raw)
+    try:
+        return _cut(raw, raw, api_version, kind)
+    except msgspec.DecodeError:
+        readable = _without_lone_surrogates(raw)
+        if readable == raw:
+            raise
+        return _cut(raw, readable, api_version, kind)
+
+
+def _cut(raw: bytes, readable: bytes, api_version: str, kind: str) -> Cut:
+    """`readable` has the same length as `raw`, and what the decoder refuses is replaced in it."""
+    head = _head.decode(readable)
     span = bytes(head.metadata)
     metadata = _metadata.decode(span)
-    start = _member(raw, b'"metadata":', span)
-    slim = _without(span, b'"managedFields":', bytes(metadata.managedFields))
-    value = metadata.resourceVersion.encode()
-    version = b'"resourceVersion":"' + value + b'"'
+    version = metadata.resourceVersion.encode()
+    quoted = b'"resourceVersion":"' + version + b'"'
+    start = _value(readable, b'"metadata":', span)
     # A label or annotation may be called resourceVersion too and have the same value.
-    if start < 0 or slim is None or not value or slim.count(version) != 1:
-        return _cut_slowly(raw, api_version, kind)
+    if start < 0 or not version or span.count(quoted) != 1:
+        return _cut_slowly(readable, api_version, kind)
+    end = start + len(span)
+    version_at = start + span.index(quoted) + len(quoted) - 1 - len(version)
+    cuts = [(version_at, version_at + len(version))]
+    managed = bytes(metadata.managedFields)
+    if managed:
+        member = _member(span, b'"managedFields":', managed)
+        if member is None:
+            return _cut_slowly(readable, api_version, kind)
+        cuts.append((start + member[0], start + member[1]))
+    found = _annotations(span, bytes(metadata.annotations))
+    if found is None:
+        return _cut_slowly(readable, api_version, kind)
+    cuts.sort()
+    open_brace = raw.index(b"{") + 1
+    prefix = _prefix(head, api_version, kind)
+    parts, at = [raw[:open_brace], prefix], open_brace
+    for first, last in cuts:
+        parts.append(raw[at:first])
+        at = last
+    parts.append(raw[at:])
+
+    def moved(offset: int) -> int:
+        return offset + len(prefix) - sum(last - first for first, last in cuts if last <= offset)
+
+    layout = (
+        moved(version_at),
+        moved(start + found[0]),
+        found[1],
+        moved(start),
+        moved(end),
+    )
+    return Cut(b"".join(parts), layout, metadata)
+
+
+def _prefix(head: _Head, api_version: str, kind: str) -> bytes:
     prefix = b""
     if not head.kind:
         prefix += b'"kind":' + orjson.dumps(kind) + b","
     if not head.apiVersion:
         prefix += b'"apiVersion":' + orjson.dumps(api_version) + b","
-    version_at = slim.index(version) + len(version) - 1 - len(value)
-    slim = slim[:version_at] + slim[version_at + len(value) :]
-    annotations_at, form = _annotations(slim, bytes(metadata.annotations))
-    if annotations_at < 0:
-        return _cut_slowly(raw, api_version, kind)
-    open_brace = raw.index(b"{") + 1
-    body = b"".join((raw[:open_brace], prefix, raw[open_brace:start], slim, raw[start + len(span) :]))
-    shift = start + len(prefix)
-    return Cut(body, (version_at + shift, annotations_at + shift, form, shift, shift + len(slim)), metadata)
+    return prefix
 
 
-def _member(text: bytes, key: bytes, value: bytes) -> int:
+def _value(text: bytes, key: bytes, value: bytes) -> int:
     """Where `value` begins behind the first `key` that it follows at once; -1 where the spacing is unusual.
 
     Compared in place: searching for a value of several KB costs ten times as much. The first one is the right one:
@@ -107,57 +147,116 @@ def _member(text: bytes, key: bytes, value: bytes) -> int:
     return -1
 
 
-def _without(span: bytes, key: bytes, value: bytes) -> bytes | None:
-    """`span` without the member `key``value` and one comma beside it; None where it is there but not found."""
-    if not value:
-        return span
-    begin = _member(span, key, value)
-    if begin < 0:
+def _member(span: bytes, key: bytes, value: bytes) -> tuple[int, int] | None:
+    """From where to where a member is cut out, with one comma beside it."""
+    at = _value(span, key, value)
+    if at < 0:
         return None
-    start, end = begin - len(key), begin + len(value)
+    start, end = at - len(key), at + len(value)
     if span[end : end + 1] == b",":
-        return span[:start] + span[end + 1 :]
+        return start, end + 1
     if span[start - 1 : start] == b",":
-        return span[: start - 1] + span[end:]
-    return span[:start] + span[end:]
+        return start - 1, end
+    return (start, end) if span[start - 1 : start] == b"{" and span[end : end + 1] == b"}" else None
 
 
-def _annotations(slim: bytes, annotations: bytes) -> tuple[int, int]:
-    if not annotations or annotations == b"null":
-        # `"annotations":null` beside ours would be a duplicate key; such an object takes the slow way.
-        return (-1, 0) if annotations else (1, NO_ANNOTATIONS)
-    begin = _member(slim, b'"annotations":', annotations)
-    if begin < 0:
-        return -1, 0
-    closing = begin + len(annotations) - 1
-    return closing, EMPTY_ANNOTATIONS if annotations[1:-1].strip() == b"" else ANNOTATIONS
+def _annotations(span: bytes, annotations: bytes) -> tuple[int, int] | None:
+    if not annotations:
+        return 1, NO_ANNOTATIONS
+    at = _value(span, b'"annotations":', annotations)
+    # `"annotations":null` beside ours would be a duplicate key; such an object takes the slow way.
+    if at < 0 or annotations == b"null":
+        return None
+    return at + len(annotations) - 1, EMPTY_ANNOTATIONS if annotations[1:-1].strip() == b"" else ANNOTATIONS
 
 
 def _cut_slowly(raw: bytes, api_version: str, kind: str) -> Cut:
-    """For bytes with unusual spacing, order or repeats: decode and write anew in the order that `cut` knows."""
-    whole = {"kind": kind, "apiVersion": api_version} | orjson.loads(raw)
-    meta = dict(whole.pop("metadata", None) or {})
+    """For bytes with unusual spacing, order or repeats: take them apart by member and put them together again in the
+    order that `cut` knows. Members' own bytes stay as they are; of a key that comes twice the last stays."""
+    whole = _members.decode(raw)
+    meta = _members.decode(whole.pop("metadata"))
+    metadata = _metadata.decode(_encode(meta))
     meta.pop("managedFields", None)
-    version = str(meta.pop("resourceVersion", "") or "")
-    if not meta.get("annotations"):
-        meta.pop("annotations", None)
-    annotations = meta.pop("annotations", None)
-    head = orjson.dumps({"kind": whole.pop("kind"), "apiVersion": whole.pop("apiVersion")})[:-1] + b',"metadata":'
-    start = b'{"resourceVersion":"",'
-    version_at = len(start) - 2
+    meta.pop("resourceVersion", None)
+    annotations = bytes(meta.pop("annotations", b"")).strip()
+    if annotations in (b"null", b"") or annotations[1:-1].strip() == b"":
+        annotations = b""
+    head = b'{"kind":' + _text(whole.pop("kind", b""), kind)
+    head += b',"apiVersion":' + _text(whole.pop("apiVersion", b""), api_version) + b',"metadata":'
+    span = b'{"resourceVersion":""'
+    version_at = len(span) - 1
+    annotations_at, form = 1, NO_ANNOTATIONS
     if annotations:
-        start += b'"annotations":' + orjson.dumps(annotations)
-        annotations_at, form = len(start) - 1, ANNOTATIONS
-        start += b","
-    else:
-        annotations_at, form = 1, NO_ANNOTATIONS
-    rest = orjson.dumps(meta)[1:]
-    span = start[:-1] + rest if rest == b"}" else start + rest
-    tail = orjson.dumps(whole)[1:]
-    body = head + span + (tail if tail == b"}" else b"," + tail)
+        span += b',"annotations":' + annotations
+        annotations_at, form = len(span) - 1, ANNOTATIONS
+    span += _rest(meta)
     shift = len(head)
-    metadata = _metadata.decode(orjson.dumps({**meta, "resourceVersion": version}))
-    return Cut(body, (version_at + shift, annotations_at + shift, form, shift, shift + len(span)), metadata)
+    layout = (version_at + shift, annotations_at + shift, form, shift, shift + len(span))
+    return Cut(head + span + _rest(whole), layout, metadata)
+
+
+def _text(value: msgspec.Raw | bytes, default: str) -> bytes:
+    given = bytes(value).strip()
+    return given if given not in (b"", b'""', b"null") else orjson.dumps(default)
+
+
+def _rest(members: dict[str, msgspec.Raw]) -> bytes:
+    """The members and the closing brace, after members that are there already."""
+    return b"," + _encode(members)[1:] if members else b"}"
+
+
+_ESCAPES = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+def _lone_surrogates(text: bytes) -> list[int]:
+    """Offsets of the `\\uXXXX` escapes that are one half of a pair without the other."""
+    lone: list[int] = []
+    open_high = -1
+    open_end = -1
+    for escape in _ESCAPES.finditer(text):
+        code = int(escape[1], 16) if escape[1] else 0
+        if 0xDC00 <= code < 0xE000 and open_high >= 0 and escape.start() == open_end:
+            open_high = -1
+            continue
+        if open_high >= 0:
+            lone.append(open_high)
+            open_high = -1
+        if 0xD800 <= code < 0xDC00:
+            open_high, open_end = escape.start(), escape.end()
+        elif 0xDC00 <= code < 0xE000:
+            lone.append(escape.start())
+    if open_high >= 0:
+        lone.append(open_high)
+    return lone
+
+
+def _without_lone_surrogates(text: bytes) -> bytes:
+    """The same length, U+FFFD in their place."""
+    if not _may_hold_surrogates(text):
+        return text
+    readable = bytearray(text)
+    for at in _lone_surrogates(text):
+        readable[at : at + 6] = b"\\ufffd"
+    return bytes(readable)
+
+
+def _may_hold_surrogates(text: bytes) -> bool:
+    return b"\\ud" in text or b"\\uD" in text
+
+
+def is_lossy(body: bytes) -> bool:
+    """Whether it holds NUL, lone surrogates or bytes that are no UTF-8, none of which JSONB can hold (traps 32)."""
+    if b"\\u0000" in body and any(escape[1] == b"0000" for escape in _ESCAPES.finditer(body)):
+        return True
+    if _may_hold_surrogates(body) and _lone_surrogates(body):
+        return True
+    if body.isascii():
+        return False
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def join(body: bytes, layout: Layout, version: str, annotations: dict[str, str]) -> bytes:

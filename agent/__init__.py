@@ -1,0 +1,1 @@
+"""The process beside a member: it watches the member's API server and pushes what changes. Imports `schema` only."""
