@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from schema.printing.columns import Cell
-from schema.printing.printer import AGE, CREATED_AT, NAME, Object, Printer, age
+from schema.printing.printer import AGE, CREATED_AT, NAME, Object, Printer, age, created
 
 NAME_AND_AGE: Final = (NAME, AGE)
 NAME_AND_CREATION: Final = (NAME, CREATED_AT)
@@ -17,10 +17,10 @@ def named_cells(obj: Object) -> list[Cell]:
 
 
 def created_cells(obj: Object) -> list[Cell]:
-    return [obj.metadata.name, obj.metadata.creation_timestamp or "0001-01-01T00:00:00Z"]
+    return [obj.metadata.name, created(obj.metadata)]
 
 
-def created(group: str, resource: str) -> Printer[Object]:
+def unprinted(group: str, resource: str) -> Printer[Object]:
     return Printer(group, resource, Object, NAME_AND_CREATION, created_cells)
 
 
@@ -32,11 +32,10 @@ GENERIC: Final = named("", "*")
 """For types that we have no printer for: those of aggregated API servers and of other Kubernetes versions."""
 
 PRINTERS = (
-    created("", "limitranges"),
-    created("rbac.authorization.k8s.io", "roles"),
-    created("rbac.authorization.k8s.io", "clusterroles"),
-    created("apiextensions.k8s.io", "customresourcedefinitions"),
-    created("storage.k8s.io", "csistoragecapacities"),
+    unprinted("", "limitranges"),
+    unprinted("rbac.authorization.k8s.io", "roles"),
+    unprinted("rbac.authorization.k8s.io", "clusterroles"),
+    unprinted("storage.k8s.io", "csistoragecapacities"),
     named("", "serviceaccounts"),
     named("resource.k8s.io", "deviceclasses"),
     named("resource.k8s.io", "resourceclaimtemplates"),

@@ -132,6 +132,11 @@ def age(metadata: Metadata) -> Since:
     return Since(metadata.creation_timestamp or "")
 
 
+def created(metadata: Metadata) -> str:
+    """For a column of type date, which is not relative to now: the time itself, or Go's zero."""
+    return metadata.creation_timestamp or "0001-01-01T00:00:00Z"
+
+
 def true_condition(conditions: list[Condition] | None, type: str) -> bool:
     return any(condition.type == type and condition.status == "True" for condition in conditions or ())
 
