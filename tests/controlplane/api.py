@@ -40,13 +40,14 @@ class Api:
         body: Any = None,
         *,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = TIMEOUT_SECONDS,
     ) -> str:
         """The body of a 2xx answer. Raises ApiError for others, OSError when the server is away."""
         connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=timeout)
         try:
             data = None if body is None else json.dumps(body)
-            connection.request(method, path, data, {"Content-Type": content_type, **self._headers})
+            connection.request(method, path, data, {"Content-Type": content_type, "Accept": accept, **self._headers})
             response = connection.getresponse()
             content = response.read().decode()
         except http.client.HTTPException as error:
@@ -56,6 +57,12 @@ class Api:
         if not 200 <= response.status < 300:
             raise ApiError(method, path, response.status, content)
         return content
+
+    def open(self, path: str, *, timeout: float) -> tuple[http.client.HTTPSConnection, http.client.HTTPResponse]:
+        """A GET whose answer is read as it comes (a watch); the caller closes the connection."""
+        connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=timeout)
+        connection.request("GET", path, headers=self._headers)
+        return connection, connection.getresponse()
 
     def get(self, path: str) -> Any:
         return json.loads(self.text("GET", path))
