@@ -173,9 +173,9 @@ class App:
 def make_app(index: int, namespaces: list[str], seed: int) -> App:
     """The index-th application; each namespace gets each role once before names are numbered."""
     rng = random.Random(f"app {seed} {index}")
-    namespace = namespaces[index % len(namespaces)]
-    lap = index // len(namespaces)
-    role = ROLES[(lap + index) % len(ROLES)]
+    lap, place = divmod(index, len(namespaces))
+    namespace = namespaces[place]
+    role = ROLES[(lap + place) % len(ROLES)]
     number = lap // len(ROLES)
     return App(
         index=index,

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from . import certificates, watch
+from . import certificates, overlay, watch
 from .admin import Admin
 from .churn import Churn
 from .faults import Fault, Faults
@@ -173,7 +173,7 @@ class Fleet:
         self._state = state = State(self.kubeconfig.with_name(self.kubeconfig.name + ".state"))
         if state.shape != settings.shape():
             state.shape, state.counters = settings.shape(), {}
-            state.born = state.born or int(time.time())
+            state.born = int(time.time())
         members = self._make_members(state)
         self.churn = Churn(list(members.values()), settings.churn, settings.seed)
         self._faces: dict[str, MemberFace] = {}
@@ -209,11 +209,19 @@ class Fleet:
                 population = Population(templates, variant, settings.objects, state.born, settings.only)
                 populations[variant] = population
             population = populations[variant]
-            # A counter that was not saved goes on from the clock, which no rate of change outruns.
-            rv = state.counters.get(name) or max(birth, int(time.time() * 1000))
+            # A counter that was not saved goes on from the clock, which no rate of change outruns; what had changed
+            # is forgotten then, as in a member restored from a backup, and old versions are 410.
+            kept = state.counters.get(name)
+            rv = kept or max(birth, int(time.time() * 1000))
             base = birth - population.count - 1
-            members[name] = Member(name, population, settings.seed, state.token(name), rv, base, settings.window)
+            member = Member(name, population, settings.seed, state.token(name), rv, base, settings.window)
+            if kept:
+                overlay.load(member, self._overlay(name))
+            members[name] = member
         return members
+
+    def _overlay(self, name: str) -> Path:
+        return self._state.folder / "changed" / f"{name}.json"
 
     def _publish(self, state: State) -> None:
         state.counters = {}
@@ -234,6 +242,8 @@ class Fleet:
             handle.cut_watches()
         if self._runner is not None:
             await self._runner.cleanup()
+            for name, handle in self.members.items():
+                overlay.save(handle.member, self._overlay(name))
             self._state.counters = {name: handle.rv for name, handle in self.members.items()}
             self._state.save()
         if self._temporary is not None:

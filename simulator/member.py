@@ -71,8 +71,7 @@ class Member:
         self.discovery_version = 0
         self.generation = 0
         """Raised to end all running watches: each remembers the value it began with."""
-        for _, (row, version) in self.objects(CRDS).walk():
-            self._define(row.name, row.body(self.identity, version))
+        self.define_all()
 
     @property
     def uid(self) -> str:
@@ -106,6 +105,12 @@ class Member:
                 if (served.group, served.version, served.resource) == (group, version, resource):
                     return served
         return None
+
+    def define_all(self) -> None:
+        """Reads all CRDs anew."""
+        self.custom = {}
+        for _, (row, version) in self.objects(CRDS).walk():
+            self._define(row.name, row.body(self.identity, version))
 
     def _define(self, name: str, body: bytes) -> None:
         self.custom[name] = served_by(orjson.loads(b"{" + body))

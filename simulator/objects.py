@@ -156,6 +156,16 @@ class Objects:
             self.changed[key] = None
         return self._publish(Change(DELETED, key, row or before[0], rv, before))
 
+    def restore(self, key: bytes, held: Held | None) -> None:
+        """Puts one object back as it was before a restart; None: it had been deleted. No watch hears of it."""
+        there = self.get(key) is not None
+        self.count += (held is not None) - there
+        keys = self._seed.keys
+        index = bisect_left(keys, key)
+        if not (index < len(keys) and keys[index] == key) and held is not None and not there:
+            insort(self._extra, key)
+        self.changed[key] = held
+
     def _publish(self, change: Change) -> Change:
         if len(self.changes) == self.changes.maxlen:
             self.oldest = self.changes[0].rv

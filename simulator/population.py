@@ -36,6 +36,9 @@ class Templates:
             template = self._known[key] = make(*args)
         return template
 
+    def known(self) -> list[Template]:
+        return list(self._known.values())
+
     def pod(self, app: App, state: str) -> Template:
         return self.get(pods.pod_template, app, state, self.pod_bytes)
 
@@ -67,11 +70,15 @@ class Population:
         self.count = 0
         self._rng = random.Random(f"population {templates.seed} {variant}")
         self._rows: dict[StorageKey, list[SeedRow]] = {}
+        self._pod_names: set[tuple[str, str]] = set()
         self._build()
         for storage_key, rows in self._rows.items():
-            pairs = sorted((key_of(row.namespace, row.name), row) for row in rows)
-            self.sets[storage_key] = SeedSet([key for key, _ in pairs], [row for _, row in pairs])
-        self._rows = {}
+            by_key = {key_of(row.namespace, row.name): row for row in rows}
+            if len(by_key) != len(rows):
+                raise AssertionError(f"population of seed {templates.seed}: two {storage_key} have one name")
+            keys = sorted(by_key)
+            self.sets[storage_key] = SeedSet(keys, [by_key[key] for key in keys])
+        self._rows, self._pod_names = {}, set()
 
     def _add(
         self,
@@ -262,7 +269,9 @@ class Population:
     def _pod(self, app: App, name: str, owner: int, state: str, owner_name: str = "", node: str = "") -> None:
         rng = self._rng
         owner_name = owner_name or f"{app.name}-{app.hash}"
-        name = name or f"{owner_name}-{suffix(rng)}"
+        while not name or (app.namespace, name) in self._pod_names:
+            name = f"{owner_name}-{suffix(rng)}"
+        self._pod_names.add((app.namespace, name))
         age = rng.randint(120, 20 * 86400)
         restarts = rng.randint(3, 400) if state in (pods.CRASHING, pods.OOM_KILLED) else rng.choice((0, 0, 0, 0, 1))
         at = rng.randrange(len(self.node_names))

@@ -132,7 +132,7 @@ _RV = "@@resource-version@@"
 class WrittenRow:
     """An object that a client wrote: its text is kept, cut where the resourceVersion goes."""
 
-    __slots__ = ("_head", "_tail", "_uid", "labels", "name", "namespace")
+    __slots__ = ("_head", "_tail", "_uid", "custom", "labels", "name", "namespace")
 
     def __init__(self, obj: dict[str, Any], custom: bool) -> None:
         """`obj` is complete but for its resourceVersion; `custom` sorts keys as servers do for CRDs' objects."""
@@ -142,6 +142,7 @@ class WrittenRow:
         self.name: str = meta["name"]
         self.labels: dict[str, str] = meta.get("labels") or {}
         self._uid: str = meta["uid"]
+        self.custom = custom
         if custom:
             text = go_json({"metadata": meta, **rest}, sort_keys=True)
         else:
@@ -158,3 +159,7 @@ class WrittenRow:
 
     def body(self, identity: Identity, rv: int) -> bytes:
         return b"%b%d%b" % (self._head, rv, self._tail)
+
+    def text(self) -> str:
+        """The object without apiVersion, kind and version, from which the row can be made again."""
+        return "{" + self.body(Identity(0), 0).decode()

@@ -17,6 +17,8 @@ from .template import go_json
 from .types import ServedType
 
 Body = dict[str, Any]
+JSON = "application/json"
+STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 
 
@@ -45,11 +47,13 @@ class Writer:
         """Raises StatusError for what the API server refuses."""
         match verb:
             case "create":
-                return 201, self._answer(served, self.create(served, namespace, self._parse(payload)))
+                return 201, self._answer(served, self.create(served, namespace, self._parse(payload, content_type)))
             case "update":
-                return 200, self._answer(served, self.update(served, namespace, name, self._parse(payload)))
+                return 200, self._answer(
+                    served, self.update(served, namespace, name, self._parse(payload, content_type))
+                )
             case "patch":
-                if content_type not in (MERGE, "application/strategic-merge-patch+json"):
+                if content_type not in (MERGE, STRATEGIC):
                     message = (
                         f"the body of the request was in an unknown format - accepted media types include: {MERGE}"
                     )
@@ -143,7 +147,10 @@ class Writer:
         return go_json(answer) + b"\n"
 
     @staticmethod
-    def _parse(payload: bytes) -> Body:
+    def _parse(payload: bytes, content_type: str = JSON) -> Body:
+        if content_type not in (JSON, MERGE, STRATEGIC):
+            message = f"the body of the request was in an unknown format - accepted media types include: {JSON}"
+            raise status.StatusError(415, "UnsupportedMediaType", message, {})
         try:
             obj = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
