@@ -6,6 +6,7 @@ FleetpediaError
 ├── Forbidden 403           the credential does not reach that far
 ├── NotFound 404
 ├── MethodNotAllowed 405    writes on the index
+├── NotAcceptable 406       no form of the answer is one that the caller accepts
 ├── Conflict 409
 │   ├── Ambiguous           one name in several clusters
 │   ├── Fenced              a newer epoch (or a removed, paused, foreign cluster) ended this session
@@ -56,6 +57,10 @@ class NotFound(FleetpediaError):
 
 class MethodNotAllowed(FleetpediaError):
     status, reason = 405, "MethodNotAllowed"
+
+
+class NotAcceptable(FleetpediaError):
+    status, reason = 406, "NotAcceptable"
 
 
 class Conflict(FleetpediaError):

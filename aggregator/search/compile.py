@@ -177,19 +177,22 @@ class _Compiler:
 
     def _label(self, key: str, globs: tuple[Glob, ...]) -> str:
         if not globs:
-            return f"o.labels @> array[{self._bind(key)}]"
-        return self._pair("o.labels", key, globs, f"o.labels @> array[{self._bind(key)}] and ")
+            return f"o.labels @> array[{self._bind(key)}::text]"
+        return self._pair("o.labels", key, globs)
 
-    def _pair(self, column: str, key: str, globs: tuple[Glob, ...], guard: str = "") -> str:
-        """`column` (an array of key=value) has one of the values under `key`."""
+    def _pair(self, column: str, key: str, globs: tuple[Glob, ...]) -> str:
+        """`column` (an array of key=value) has one of the values under `key`. Each bind that is made must be used:
+        Postgres cannot tell the type of one that is not."""
         literals = [f"{key}={glob.text}" for glob in globs if glob.is_literal]
         patterns = [Glob.literal(f"{key}=").like() + glob.like() for glob in globs if not glob.is_literal]
         found = []
         if len(literals) == 1:
-            found.append(f"{column} @> array[{self._bind(literals[0])}]")
+            found.append(f"{column} @> array[{self._bind(literals[0])}::text]")
         elif literals:
             found.append(f"{column} && {self._bind(literals)}::text[]")
         if patterns:
+            # Labels have their bare keys beside them, so that the index narrows a pattern down.
+            guard = f"{column} @> array[{self._bind(key)}::text] and " if column == "o.labels" else ""
             found.append(f"({guard}exists (select from unnest({column}) e where e like any({self._bind(patterns)})))")
         return f"({' or '.join(found)})"
 
@@ -197,18 +200,15 @@ class _Compiler:
         """By the indexed array for the types that have the path there, else out of the object."""
         if field.path == ("metadata", "uid") and field.globs:
             return self._glob("o.uid", field.globs)
-        anywhere = self._path(field)
-        if not field.globs:
-            return anywhere
         types = [entry for entry in self.names.all_types() if self.type_ids is None or entry.id in self.type_ids]
         supporting = frozenset(entry.id for entry in types if field.dotted in supported_fields(entry))
-        if not supporting:
-            return anywhere
+        if not supporting or not field.globs:
+            return self._path(field)
         indexed = self._pair("o.fields", field.dotted, field.globs)
         if len(supporting) == len(types):
             return indexed
         ids = self._ids("type_id", supporting)
-        return f"({ids} and {indexed} or not {ids} and {anywhere})"
+        return f"({ids} and {indexed} or not {ids} and {self._path(field)})"
 
     def _path(self, field: Field) -> str:
         path = f"{self._bind(list(field.path))}::text[]"
