@@ -37,7 +37,6 @@ FIELDS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
         "reportingController",
         "type",
     ),
-    ("apps", "replicasets"): ("status.replicas",),
     ("batch", "jobs"): ("status.successful",),
     ("certificates.k8s.io", "certificatesigningrequests"): ("spec.signerName",),
     ("certificates.k8s.io", "clustertrustbundles"): ("spec.signerName",),

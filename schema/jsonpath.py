@@ -40,11 +40,17 @@ class JSONPath:
     def __init__(self, expression: str) -> None:
         """Raises JSONPathError where the expression cannot be parsed."""
         self.expression = expression
-        self._steps = _Parser(expression).parse()
+        try:
+            self._steps = _Parser(expression).parse()
+        except RecursionError:
+            raise JSONPathError(f"{expression[:80]!r}: nested too deep") from None
 
     def find(self, data: Any) -> list[Any]:
         """All results in order, none where a key is missing. Raises JSONPathError where the expression does not fit."""
-        return _walk([data], self._steps)
+        try:
+            return _walk([data], self._steps)
+        except RecursionError:
+            raise JSONPathError(f"{self.expression!r}: the object is nested too deep") from None
 
 
 def _walk(values: list[Any], steps: list[Step]) -> list[Any]:

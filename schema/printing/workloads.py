@@ -184,7 +184,7 @@ def _daemon_set_ready(obj: Workload) -> str:
     return READY if obj.status.number_ready >= obj.status.desired_number_scheduled else NOT_READY
 
 
-def _replicas(obj: Workload | ReplicationController) -> list[str]:
+def _replicas(obj: ReplicationController) -> list[str]:
     return [f"status.replicas={obj.status.replicas}"]
 
 
@@ -200,7 +200,7 @@ PRINTERS = (
         deployment_cells,
         status=_ready,
     ),
-    Printer("apps", "replicasets", Workload, REPLICAS, replica_set_cells, _ready, _replicas),
+    Printer("apps", "replicasets", Workload, REPLICAS, replica_set_cells, _ready),
     Printer("apps", "statefulsets", Workload, (NAME, text("Ready"), AGE, *TEMPLATE), stateful_set_cells, _ready),
     Printer(
         "apps",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
 import yaml
 
-from schema.printing import Cell, decode_cells, encode_cells, render
+from schema.fields import FIELDS
+from schema.printing import PRINTERS, Cell, Column, decode_cells, encode_cells, render
 from schema.resource import PrinterColumn
 from schema.summary import Summary, columns_for, summariser
 from tests.controlplane.api import Api, ApiError
@@ -23,10 +26,17 @@ from tests.controlplane.waiting import wait_until
 
 NAMESPACE = "printing"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-ALL_APIS = ["--runtime-config=api/all=true"]
+ALL_APIS = ["--runtime-config=api/all=true", "--feature-gates=AllAlpha=true,AllBeta=true"]
 
-# What the server serves but nobody can list with a printer of its own.
-NOT_COMPARED = {("", "componentstatuses")}
+# Alpha, off unless asked for, and printed with NAME and AGE by us; and component statuses, which cannot be watched.
+NOT_COMPARED = {
+    ("", "componentstatuses"),
+    ("lifecycle.k8s.io", "evictions"),
+    ("lifecycle.k8s.io", "evictionrequests"),
+    ("resource.k8s.io", "resourcepoolstatusrequests"),
+}
+# Needs a kubelet's signed proof: only the columns are compared.
+WITHOUT_OBJECTS = {("certificates.k8s.io", "podcertificaterequests")}
 
 
 class TableApi(Api):
@@ -44,6 +54,14 @@ class Resource(msgspec.Struct):
     kind: str
     namespaced: bool
     has_status: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.group, self.name
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.name}.{self.group}" if self.group else self.name
 
     def path(self, namespace: str = "") -> str:
         base = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -68,12 +86,13 @@ def oracle(controlplane_binaries: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def discover(api: Api) -> list[Resource]:
-    """Every listable resource, in the preferred version of its group."""
+    """Every listable resource, in the version that its group prefers of those that have it."""
     versions = [("", "v1", "/api/v1")]
     for group in api.get("/apis")["groups"]:
         preferred = group["preferredVersion"]
-        versions.append((group["name"], preferred["version"], f"/apis/{preferred['groupVersion']}"))
-    found = []
+        by_preference = sorted(group["versions"], key=lambda version: bool(version != preferred))
+        versions += [(group["name"], v["version"], f"/apis/{v['groupVersion']}") for v in by_preference]
+    found: dict[tuple[str, str], Resource] = {}
     for group_name, version, path in versions:
         try:
             resources = api.get(path)["resources"]
@@ -82,12 +101,11 @@ def discover(api: Api) -> list[Resource]:
                 raise
             continue
         statuses = {r["name"].removesuffix("/status") for r in resources if r["name"].endswith("/status")}
-        found += [
-            Resource(group_name, version, r["name"], r["kind"], r["namespaced"], r["name"] in statuses)
-            for r in resources
-            if "list" in r["verbs"]
-        ]
-    return found
+        for r in resources:
+            if "list" in r["verbs"]:
+                resource = Resource(group_name, version, r["name"], r["kind"], r["namespaced"], r["name"] in statuses)
+                found.setdefault((group_name, r["name"]), resource)
+    return list(found.values())
 
 
 def find(api: Api, body: dict[str, Any]) -> Resource | None:
@@ -112,9 +130,13 @@ def make(api: Api, body: dict[str, Any]) -> None:
     name = body["metadata"]["name"]
     status = body.pop("status", None) if resource.has_status else None
     api.create(path, body)
+    annotations = body["metadata"].get("annotations", {})
+    if "test/approve" in annotations:
+        approval = {"type": annotations["test/approve"], "status": "True", "reason": "Test"}
+        api.patch(f"{path}/{name}/approval", {"status": {"conditions": [approval]}})
     if status is not None:
         api.patch(f"{path}/{name}/status", {"status": status})
-    if "test/delete" in body["metadata"].get("annotations", {}):
+    if "test/delete" in annotations:
         api.delete(f"{path}/{name}")
 
 
@@ -144,54 +166,90 @@ def crd_of(api: Api, resource: Resource) -> tuple[list[PrinterColumn] | None, li
 def is_one_of(cell: Cell, wanted: Any, start: float, end: float) -> bool:
     """The cell, rendered at some moment while the server made its own, give or take a second."""
     moments = [start - 1 + step / 4 for step in range(int((end - start + 2) * 4) + 2)]
-    return any(render(cell, moment) == wanted and is_of_kind(render(cell, moment), wanted) for moment in moments)
+    rendered = [render(cell, moment) for moment in moments]
+    return any(value == wanted and type(value) is type(wanted) for value in rendered)
 
 
-def is_of_kind(value: Any, wanted: Any) -> bool:
-    return type(value) is type(wanted)
+@dataclass
+class Comparison:
+    """What the server said of one type at one moment, and what we make of the same objects."""
+
+    resource: Resource
+    table: dict[str, Any]
+    start: float
+    end: float
+    columns: tuple[Column, ...]
+    summaries: list[Summary]
+
+    def differences(self) -> Iterator[str]:
+        where = self.resource.qualified
+        ours = [(c.name, c.type, c.format, c.priority, c.description) for c in self.columns]
+        keys = ("name", "type", "format", "priority", "description")
+        theirs = [tuple(column[key] for key in keys) for column in self.table["columnDefinitions"]]
+        if ours != theirs:
+            yield f"{where}: columns\n  ours   {ours}\n  theirs {theirs}"
+        for row, summary in zip(self.table["rows"], self.summaries, strict=True):
+            cells = decode_cells(encode_cells(summary.cells))
+            if len(cells) != len(row["cells"]) or not all(
+                is_one_of(cell, wanted, self.start, self.end) for cell, wanted in zip(cells, row["cells"], strict=True)
+            ):
+                shown = [render(cell, self.end) for cell in cells]
+                yield f"{where} {row['object']['metadata']['name']}:\n  ours   {shown}\n  theirs {row['cells']}"
 
 
-def summarise(api: Api, resource: Resource, body: dict[str, Any]) -> Summary:
-    columns, selectable = crd_of(api, resource)
-    prepared = summariser(resource.group, resource.name, resource.kind, columns, selectable)
-    return prepared(json.dumps(body).encode())
+def compare(plane: ControlPlane, resource: Resource) -> Comparison:
+    columns, selectable = crd_of(plane.api, resource)
+    summarise = summariser(resource.group, resource.name, resource.kind, columns, selectable)
+    start = time.time()
+    # The objects come with the Table: both are of the same instant.
+    answer = TableApi(plane.url, plane.ca, plane.admin).text("GET", f"{resource.path()}?includeObject=Object")
+    end = time.time()
+    table = json.loads(answer)
+    summaries = [summarise(json.dumps(row["object"]).encode()) for row in table["rows"]]
+    return Comparison(resource, table, start, end, columns_for(resource.group, resource.name, columns), summaries)
 
 
 def test_columns_and_cells_equal_the_servers_own_for_every_type(oracle: ControlPlane) -> None:
-    tables = TableApi(oracle.url, oracle.ca, oracle.admin)
-    differences: list[str] = []
-    empty: list[str] = []
-    rows = 0
-    for resource in discover(oracle.api):
-        if (resource.group, resource.name) in NOT_COMPARED:
-            continue
-        columns, selectable = crd_of(oracle.api, resource)
-        start = time.time()
-        table = json.loads(tables.text("GET", f"{resource.path()}?includeObject=Object"))
-        end = time.time()
-        where = f"{resource.name}.{resource.group}"
-        ours = [
-            (c.name, c.type, c.format, c.priority, c.description)
-            for c in columns_for(resource.group, resource.name, columns)
-        ]
-        theirs = [
-            (c["name"], c["type"], c["format"], c["priority"], c["description"]) for c in table["columnDefinitions"]
-        ]
-        if ours != theirs:
-            differences.append(f"{where}: columns\n  ours   {ours}\n  theirs {theirs}")
-        prepared = summariser(resource.group, resource.name, resource.kind, columns, selectable)
-        if not table["rows"]:
-            empty.append(where)
-        for row in table["rows"]:
-            rows += 1
-            cells = decode_cells(encode_cells(prepared(json.dumps(row["object"]).encode()).cells))
-            equal = len(cells) == len(row["cells"]) and all(
-                is_one_of(cell, wanted, start, end) for cell, wanted in zip(cells, row["cells"], strict=True)
-            )
-            if not equal:
-                name = row["object"]["metadata"]["name"]
-                shown = [render(cell, end) for cell in cells]
-                differences.append(f"{where} {name}:\n  ours   {shown}\n  theirs {row['cells']}")
+    compared = [compare(oracle, r) for r in discover(oracle.api) if r.key not in NOT_COMPARED]
+    differences = [difference for comparison in compared for difference in comparison.differences()]
     assert not differences, "\n".join(differences)
+    empty = [c.resource.qualified for c in compared if not c.table["rows"] and c.resource.key not in WITHOUT_OBJECTS]
     assert not empty, f"no object of these types was compared: {', '.join(empty)}"
-    assert rows > 200
+    assert len(compared) >= 70
+
+
+def test_every_printer_has_a_type_that_the_server_serves(oracle: ControlPlane) -> None:
+    served = {resource.key for resource in discover(oracle.api)}
+    assert set(PRINTERS) <= served, f"printers of types that this server does not have: {set(PRINTERS) - served}"
+
+
+def test_field_selectors_select_the_same_objects_as_the_servers_own(oracle: ControlPlane) -> None:
+    wrong: list[str] = []
+    pairs = 0
+    for resource in discover(oracle.api):
+        if resource.key in NOT_COMPARED:
+            continue
+        comparison = compare(oracle, resource)
+        selected: dict[str, set[str]] = {}
+        for row, summary in zip(comparison.table["rows"], comparison.summaries, strict=True):
+            for pair in summary.fields:
+                selected.setdefault(pair, set()).add(row["object"]["metadata"]["uid"])
+        for pair, ours in selected.items():
+            pairs += 1
+            path, _, value = pair.partition("=")
+            selector = quote(f"{path}={_escaped(value)}")
+            items = oracle.api.get(f"{resource.path()}?fieldSelector={selector}")["items"]
+            if ours != {item["metadata"]["uid"] for item in items}:
+                wrong.append(f"{resource.qualified} {pair}")
+    assert not wrong
+    assert pairs > 100
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
+
+
+def test_fields_that_are_listed_are_those_that_summaries_hold(oracle: ControlPlane) -> None:
+    for resource in discover(oracle.api):
+        for summary in compare(oracle, resource).summaries if resource.key in FIELDS else ():
+            assert tuple(pair.partition("=")[0] for pair in summary.fields) == FIELDS[resource.key]
