@@ -14,7 +14,7 @@ from aggregator.storage import batch as storage
 from aggregator.storage.batch import Applied, BadDataError, Rows
 from aggregator.storage.pool import Database
 from schema.errors import BadRequest, Fenced, Gap
-from schema.wire import Ack, Batch, Delta, Reject, Rejected, Upsert
+from schema.wire import Ack, Batch, Delta, Reject, Rejected, Upsert, unpack
 
 log = logging.getLogger(__name__)
 MAX_DELTAS = 5000
@@ -38,16 +38,18 @@ class Apply:
         self._one = OnePer("batch")
         self._growth = Growth()
 
-    async def push(self, agent: Agent, batch: Batch) -> Ack:
-        """Commit `batch`; the answer names what was set aside.
+    async def push(self, agent: Agent, data: bytes) -> Ack:
+        """Commit the packed Batch in `data`; the answer names what was set aside.
 
         Raises Gap when it does not follow on what is committed, Fenced when a newer session has begun, BadRequest
-        when it is no batch, TooManyRequests, Unavailable (then it is not known whether it was committed: send it again)."""
-        if batch.first < 1 or len(batch.deltas) > MAX_DELTAS:
-            raise BadRequest(f"a batch has 1 ≤ first and at most {MAX_DELTAS} deltas")
+        when it is no batch, TooManyRequests, Unavailable (whether it was committed is then unknown: send it again)."""
         with self._one.enter(agent.cluster_id):
             waiting = self._gate.waiting
             async with self._gate.enter():
+                # Inflated in here, so that what batches take in memory is bounded by the gate's slots.
+                batch = unpack(data, Batch)
+                if batch.first < 1 or len(batch.deltas) > MAX_DELTAS:
+                    raise BadRequest(f"a batch has 1 ≤ first and at most {MAX_DELTAS} deltas")
                 ack = await self._push(agent, batch)
         ack.slow_down = min(1.0, waiting * 0.01)
         return ack

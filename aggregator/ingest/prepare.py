@@ -47,7 +47,7 @@ def chunks(first: int, deltas: list[Delta]) -> Iterator[tuple[int, list[Delta]]]
     """(first sequence, deltas) of consecutive runs whose bodies inflate to about CHUNK_BYTES at most; never none."""
     start, held = 0, 0
     for position, delta in enumerate(deltas):
-        size = min(max(zstandard.frame_content_size(delta.body), 0), MAX_OBJECT_BYTES) if type(delta) is Upsert else 0
+        size = min(max(_stated(delta.body), 0), MAX_OBJECT_BYTES) if type(delta) is Upsert else 0
         if held + size > CHUNK_BYTES and position > start:
             yield first + start, deltas[start:position]
             start, held = position, 0
@@ -114,12 +114,13 @@ def _add_upsert(prepared: Prepared, sequence: int, upsert: Upsert) -> None:
 
 def _text(upsert: Upsert) -> tuple[bytes, Refused | None]:
     """The body inflated, or why it is refused."""
-    stated = zstandard.frame_content_size(upsert.body)
+    stated = _stated(upsert.body)
     if stated > MAX_OBJECT_BYTES:
         return b"", Refused("too-large", f"the object has {stated} bytes, more than {MAX_OBJECT_BYTES}")
     try:
-        # A frame that does not state its size would be allocated blindly: refuse it (stated is then negative).
-        text = _inflate(upsert.body) if stated >= 0 else b""
+        if stated < 0:  # its allocation could not be bounded
+            return b"", Refused("damaged", "the body is no zstd frame that states its size")
+        text = _inflate(upsert.body)
     except zstandard.ZstdError as error:
         return b"", Refused("damaged", f"the body is not a whole zstd frame: {error}")
     if not _fits(text, upsert.layout):
@@ -131,6 +132,14 @@ def _text(upsert: Upsert) -> tuple[bytes, Refused | None]:
     if len(upsert.name.encode()) > MAX_KEY_BYTES or len(upsert.namespace.encode()) > MAX_KEY_BYTES:
         return b"", Refused("key", f"its name or namespace is longer than {MAX_KEY_BYTES} bytes")
     return text, None
+
+
+def _stated(frame: bytes) -> int:
+    """Bytes that a zstd frame says it inflates to; -1 where it does not say or is none."""
+    try:
+        return zstandard.frame_content_size(frame)
+    except zstandard.ZstdError:
+        return -1
 
 
 def _is_json_array(cells: bytes) -> bool:
