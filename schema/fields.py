@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schema.jsonpath import JSONPath, go_text
+from schema.jsonpath import JSONPath, JSONPathError, go_text
 
 _INVOLVED: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
@@ -50,12 +50,23 @@ class SelectableFields:
     """The `selectableFields` of a CRD, given as JSONPaths (`.spec.color`)."""
 
     def __init__(self, paths: tuple[str, ...]) -> None:
-        self._paths = [(path.removeprefix("."), JSONPath(f".{path.removeprefix('.')}")) for path in paths]
+        self._paths = [(path.removeprefix("."), _compiled(path)) for path in paths]
 
     def of(self, obj: dict[str, Any]) -> list[str]:
-        """`path=value` for each; what is missing or null has the empty value."""
-        pairs = []
-        for name, path in self._paths:
-            found = path.find(obj)
-            pairs.append(f"{name}={go_text(found[0])}" if found and found[0] is not None else f"{name}=")
-        return pairs
+        """`path=value` for each; what is missing, null or cannot be found has the empty value."""
+        return [f"{name}={_value(path, obj)}" for name, path in self._paths]
+
+
+def _compiled(path: str) -> JSONPath | None:
+    try:
+        return JSONPath(f".{path.removeprefix('.')}")
+    except JSONPathError:
+        return None  # the API server refuses such a CRD; one that came by another way must not stop its type
+
+
+def _value(path: JSONPath | None, obj: dict[str, Any]) -> str:
+    try:
+        found = path.find(obj) if path else []
+    except JSONPathError:
+        return ""
+    return go_text(found[0]) if found and found[0] is not None else ""

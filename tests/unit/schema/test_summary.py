@@ -71,6 +71,12 @@ def test_a_crds_columns_and_selectable_fields_are_found_by_jsonpath() -> None:
     assert summary.fields == ["spec.color=red", "spec.size=3", "spec.on=true", "spec.none="]
 
 
+def test_a_selectable_field_that_cannot_be_found_is_empty() -> None:
+    selectable = [".spec[x]", ".spec[0]"]
+    summary = summariser("example.com", "widgets", "Widget", [], selectable)(b'{"spec":{}}')
+    assert summary.fields == ["spec[x]=", "spec[0]="]
+
+
 def test_a_column_that_cannot_be_parsed_ends_the_table() -> None:
     columns = [
         PrinterColumn("Good", "string", ".spec.color"),
