@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -49,30 +50,57 @@ def summariser(
     `printer_columns` is None for built-in types. The function raises msgspec.DecodeError for what is not JSON and
     msgspec.ValidationError where a field has another type than the Kubernetes API gives it; the message names it."""
     if printer_columns is not None or selectable_fields:
-        return _custom(printer_columns or (), tuple(selectable_fields))
+        return _custom(kind, printer_columns or (), tuple(selectable_fields))
     return _built_in(kind, printer_for(group, resource) or GENERIC)
 
 
 def _built_in(kind: str, printer: Printer[Any]) -> Summariser:
-    decode, print_cells, status, fields = printer.decode, printer.print, printer.status, printer.fields
+    print_cells, status, fields = printer.print, printer.status, printer.fields
+    decode = _forgiving(kind, printer.decode)
 
     def summarise(body: bytes) -> Summary:
-        try:
-            obj = decode(body)
-        except msgspec.ValidationError as error:
-            raise msgspec.ValidationError(f"this is no {kind}: {error}") from error
+        obj = decode(body)
         cells = print_cells(obj)
         return Summary(cells, status(obj, cells), fields(obj) if fields else [])
 
     return summarise
 
 
-def _custom(printer_columns: Sequence[PrinterColumn], selectable_fields: tuple[str, ...]) -> Summariser:
+def _custom(kind: str, printer_columns: Sequence[PrinterColumn], selectable_fields: tuple[str, ...]) -> Summariser:
     printer = CustomPrinter(printer_columns)
     fields = SelectableFields(selectable_fields)
+    decode = _forgiving(kind, decode_object)
 
     def summarise(body: bytes) -> Summary:
-        obj = decode_object(body)
+        obj = decode(body)
         return Summary(printer.cells(obj), "", fields.of(obj))
 
     return summarise
+
+
+Decoded = TypeVar("Decoded")
+
+
+def _forgiving(kind: str, decode: Callable[[bytes], Decoded]) -> Callable[[bytes], Decoded]:
+    """Decodes also what holds lone surrogates or bytes that are not UTF-8: U+FFFD stands for them."""
+
+    def decode_anyway(body: bytes) -> Decoded:
+        try:
+            return decode(body)
+        except msgspec.ValidationError as error:
+            raise msgspec.ValidationError(f"this is no {kind}: {error}") from error
+        except RecursionError as error:
+            raise msgspec.DecodeError(f"this {kind} is nested too deep") from error
+        except ValueError as error:
+            return _decode_mended(body, decode, error)
+
+    return decode_anyway
+
+
+def _decode_mended(body: bytes, decode: Callable[[bytes], Decoded], error: ValueError) -> Decoded:
+    try:
+        # Python's own json reads lone surrogates, which msgspec refuses; UTF-16 is where they can be replaced.
+        text = json.dumps(json.loads(body.decode("utf-8", "replace")), ensure_ascii=False)
+        return decode(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
+    except (ValueError, RecursionError):
+        raise msgspec.DecodeError(str(error)) from error

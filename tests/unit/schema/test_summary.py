@@ -98,3 +98,19 @@ def test_an_object_of_another_shape_is_refused_with_the_field_that_is_wrong() ->
 def test_what_is_no_json_object_is_refused(body: bytes, printer_columns: tuple[PrinterColumn, ...] | None) -> None:
     with pytest.raises(msgspec.DecodeError):
         summariser("", "pods", "Pod", printer_columns)(body)
+
+
+@pytest.mark.parametrize("printer_columns", [None, ()])
+@pytest.mark.parametrize("name", [rb"x\ud800", b"x\xff"])
+def test_what_is_no_text_is_shown_as_a_replacement_character(
+    name: bytes, printer_columns: tuple[PrinterColumn, ...] | None
+) -> None:
+    summary = summariser("", "pods", "Pod", printer_columns)(b'{"metadata":{"name":"%s"}}' % name)
+    assert summary.cells[0] == "x\ufffd"
+
+
+@pytest.mark.parametrize("printer_columns", [None, ()])
+def test_an_object_nested_too_deep_is_refused(printer_columns: tuple[PrinterColumn, ...] | None) -> None:
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    with pytest.raises(msgspec.DecodeError, match="nested too deep"):
+        summariser("", "pods", "Pod", printer_columns)(deep)
