@@ -44,7 +44,8 @@ class ListOptions:
     watch: bool = False
     timeout: float = 0.0
     bookmarks: bool = False
-    initial_events: bool = False
+    initial_events: bool | None = None
+    """Synthetic ADDED events first; None = where no version to go on from is given."""
     include_object: IncludeObject = "Metadata"
     pretty: bool = False
 
@@ -65,11 +66,11 @@ def parse_list_options(parameters: Mapping[str, Sequence[str]]) -> ListOptions:
         watch=_boolean(given, "watch"),
         timeout=_timeout(given),
         bookmarks=_boolean(given, "allowWatchBookmarks"),
-        initial_events=_boolean(given, "sendInitialEvents"),
+        initial_events=_boolean(given, "sendInitialEvents") if "sendInitialEvents" in given else None,
         include_object=_include_object(given),
         pretty=_boolean(given, "pretty"),
     )
-    _check_together(options, "sendInitialEvents" in given)
+    _check_together(options)
     return options
 
 
@@ -144,7 +145,8 @@ def _include_object(given: Mapping[str, str]) -> IncludeObject:
             raise BadRequest(f"query parameter 'includeObject' must be Metadata, None or Object, not {other!r}")
 
 
-def _check_together(options: ListOptions, initial_events_given: bool) -> None:
+def _check_together(options: ListOptions) -> None:
+    initial_events_given = options.initial_events is not None
     match = options.version_match
     if match not in ("", "Exact", "NotOlderThan"):
         raise BadRequest(f"query parameter 'resourceVersionMatch' must be Exact or NotOlderThan, not {match!r}")

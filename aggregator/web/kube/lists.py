@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,8 +20,9 @@ from aggregator.web.kube.face import Face, FaceType
 from aggregator.web.kube.paths import Target
 from aggregator.web.kube.render import Renderer, renderer
 from aggregator.web.kube.warnings import headers, warnings
-from schema.errors import Ambiguous, NotFound
+from schema.errors import Ambiguous, FleetpediaError, NotFound
 
+log = logging.getLogger(__name__)
 STALL_SECONDS: Final = 60.0
 """A client that takes no bytes for so long is cut, since it holds a connection and a snapshot."""
 _MOST_MATCHES: Final = 1000
@@ -129,13 +131,19 @@ async def _streamed(
     await response.prepare(request)
     if request.method == "HEAD":
         return response
-    await send(response, rendering.head(metadata))
-    separator = b""
-    while rows:
-        await send(response, separator + b",".join([rendering.item(row) for row in rows]))
-        separator = b","
-        rows = await stream.next()
-    await send(response, rendering.tail)
+    try:
+        await send(response, rendering.head(metadata))
+        separator = b""
+        while rows:
+            await send(response, separator + b",".join([rendering.item(row) for row in rows]))
+            separator = b","
+            rows = await stream.next()
+        await send(response, rendering.tail)
+    except (ClientGoneError, FleetpediaError) as error:
+        # The status line is out: the only honest end is a broken one, which no client takes for the whole answer.
+        log.warning("a list of %s ended early: %r", type.definition.name, error)
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 

@@ -64,14 +64,29 @@ class _Joins:
         entry = self._clusters.get(row.cluster_id)
         return entry.name if entry else f"#{row.cluster_id}"  # removed since the row was read
 
-    def whole(self, row: Row) -> bytes:
+    def whole(self, row: Row, kind: str, api_version: str) -> bytes:
+        if row.body is None:
+            return orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": self._remains(row)})
         return bodies.join(inflated(row), _layout(row), str(row.cursor), ours(self.cluster(row), row))
 
     def partial(self, row: Row) -> bytes:
-        metadata = bodies.join_metadata(
-            inflated(row), _layout(row), str(row.cursor), ours(self.cluster(row), row)
-        )
+        if row.body is None:
+            metadata = orjson.dumps(self._remains(row))
+        else:
+            metadata = bodies.join_metadata(inflated(row), _layout(row), str(row.cursor), ours(self.cluster(row), row))
         return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":' + metadata + b"}"
+
+    def _remains(self, row: Row) -> dict[str, Any]:
+        """What is known of an object that is gone without its bytes."""
+        labels = dict(pair.split("=", 1) for pair in row.labels if "=" in pair)
+        return {
+            "name": row.name,
+            **({"namespace": row.namespace} if row.namespace else {}),
+            "uid": row.uid,
+            "resourceVersion": str(row.cursor),
+            **({"labels": labels} if labels else {}),
+            "annotations": ours(self.cluster(row), row),
+        }
 
 
 def _layout(row: Row) -> bodies.Layout:
@@ -91,7 +106,7 @@ class JsonRenderer(_Joins):
         return _list_head(f"{self._kind}List", self._api_version, metadata)
 
     def item(self, row: Row) -> bytes:
-        return self.whole(row)
+        return self.whole(row, self._kind, self._api_version)
 
     event_object = item
 
@@ -128,6 +143,7 @@ class TableRenderer(_Joins):
         self._columns = columns_for(definition.group, definition.resource, definition.columns)
         self._places = _places(type, self._columns)
         self._definitions = _definitions((CLUSTER, *self._columns))
+        self._kind, self._api_version = definition.kind, definition.api_version
         self._first = True
         self._now = time.time()
 
@@ -144,15 +160,23 @@ class TableRenderer(_Joins):
         )
 
     def item(self, row: Row) -> bytes:
-        cells: list[Any] = [render(cell, self._now) for cell in decode_cells(row.cells or "[]")]
+        if row.cells is None:
+            cells: list[Any] = [row.name, *[None] * (len(self._columns) - 1)]
+        else:
+            cells = [render(cell, self._now) for cell in decode_cells(row.cells)]
         places = self._places.get(row.cluster_id)
-        if places is not None:
+        if places is not None and row.cells is not None:
             cells = [cells[at] if at is not None and at < len(cells) else None for at in places]
         data = orjson.dumps({"cells": [self.cluster(row), *cells]})
         if self._include_object == "None":
             return data[:-1] + b',"object":null}'
         whole = self._include_object == "Object"
-        return data[:-1] + b',"object":' + (self.whole(row) if whole else self.partial(row)) + b"}"
+        return (
+            data[:-1]
+            + b',"object":'
+            + (self.whole(row, self._kind, self._api_version) if whole else self.partial(row))
+            + b"}"
+        )
 
     def event_object(self, row: Row) -> bytes:
         """A Table of one row; the columns come with the first event only, as from Kubernetes."""

@@ -91,9 +91,13 @@ async def fleet(database: Database, services: Services) -> Fleet:
     for name in ("east", "west"):
         spaces = [{"metadata": {"name": space}, "status": {"phase": "Active"}} for space in ("default", "shop")]
         await made.put(name, NAMESPACES, *spaces)
-        await made.put(name, PODS, pod("shop", "web", {"app": "web", "tier": "front"}), pod("default", "job", phase="Failed"))
+        await made.put(
+            name, PODS, pod("shop", "web", {"app": "web", "tier": "front"}), pod("default", "job", phase="Failed")
+        )
         await made.put(name, CONFIG_MAPS, {"metadata": {"namespace": "shop", "name": "settings"}, "data": {"a": "b"}})
     await made.put("west", PODS, pod("shop", "db", {"app": "db"}, node="n2"))
-    await made.put("west", WIDGETS, {"metadata": {"namespace": "shop", "name": "w"}, "spec": {"color": "red", "size": 3}})
+    await made.put(
+        "west", WIDGETS, {"metadata": {"namespace": "shop", "name": "w"}, "spec": {"color": "red", "size": 3}}
+    )
     await services.catalog.refresh()
     return made
