@@ -25,7 +25,7 @@ class Directives:
         self._database = database
         self._limit = settings.waiting_agents
         self._one = OnePer("wait for directives")
-        self._waiting: dict[int, asyncio.Event] = {}
+        self.waiting: dict[int, asyncio.Event] = {}
         self._listening = False
 
     async def start(self) -> None:
@@ -42,10 +42,10 @@ class Directives:
                 await storage.finish(connection, agent.cluster_id, request.done)
         with ExitStack() as stack:
             stack.enter_context(self._one.enter(agent.cluster_id))
-            if len(self._waiting) >= self._limit:
+            if len(self.waiting) >= self._limit:
                 raise TooManyRequests("too many agents wait for directives", retry_after=POLL_SECONDS)
-            event = self._waiting[agent.cluster_id] = asyncio.Event()
-            stack.callback(self._waiting.pop, agent.cluster_id)
+            event = self.waiting[agent.cluster_id] = asyncio.Event()
+            stack.callback(self.waiting.pop, agent.cluster_id)
             return await self._wait(agent, request, event)
 
     async def _wait(self, agent: Agent, request: DirectivesRequest, event: asyncio.Event) -> DirectivesReply:
@@ -68,5 +68,5 @@ class Directives:
                 pass
 
     def _wake_all(self) -> None:
-        for event in self._waiting.values():
+        for event in self.waiting.values():
             event.set()
