@@ -158,12 +158,15 @@ class Catalog:
         self.type_by_id = MappingProxyType({entry.id: entry for entry in merged})
 
     def _merged(self, type_id: int, clusters: dict[int, ClusterTypeEntry]) -> TypeEntry:
-        definitions = [entry.definition for entry in clusters.values()]
+        # Where the policy excludes the type, or it is gone, its definition may be empty: it has no vote.
+        serving = [entry for entry in clusters.values() if entry.state not in ("Excluded", "Gone")]
+        serving = serving or list(clusters.values())
+        definitions = [entry.definition for entry in serving]
         if all(definition is definitions[0] for definition in definitions):
             return TypeEntry(type_id, definitions[0], MappingProxyType(clusters))
         votes = Counter(definitions)
         most = max(votes.values())
-        by_name = sorted(clusters.values(), key=lambda entry: self.cluster_by_id[entry.cluster_id].name)
+        by_name = sorted(serving, key=lambda entry: self.cluster_by_id[entry.cluster_id].name)
         winner = next(entry.definition for entry in by_name if votes[entry.definition] == most)
         conflicting = frozenset(
             entry.cluster_id
