@@ -9,6 +9,8 @@ from .template import go_json
 from .types import ServedType, Subresource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""The same verbs as everywhere, in the order in which the server lists them for CRDs' types."""
 VERSION = {
     "major": "1",
     "minor": "37",
@@ -58,7 +60,7 @@ def _resource(served: ServedType) -> dict[str, Any]:
         "responseKind": _response_kind(served.kind, *own),
         "scope": "Namespaced" if served.namespaced else "Cluster",
         "singularResource": served.singular,
-        "verbs": list(served.verbs),
+        "verbs": list(CUSTOM_VERBS if served.custom else served.verbs),
     }
     if served.short_names:
         entry["shortNames"] = list(served.short_names)
@@ -136,7 +138,7 @@ def resource_list(member: Member, name: str, version: str) -> bytes | None:
             "singularName": served.singular,
             "namespaced": served.namespaced,
             "kind": served.kind,
-            "verbs": list(served.verbs),
+            "verbs": list(CUSTOM_VERBS if served.custom else served.verbs),
         }
         if served.short_names:
             entry["shortNames"] = list(served.short_names)

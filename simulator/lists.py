@@ -83,7 +83,7 @@ class Page:
             meta["remainingItemCount"] = self.remaining
         identity = self._member.identity
         if served.custom:
-            meta = dict(sorted(meta.items()))
+            meta = dict(sorted({"continue": "", **meta}.items()))
             item_head = type_meta(served)
             head = b'{"apiVersion":"%b","items":[' % served.api_version.encode()
             tail = b'],"kind":"%b","metadata":%b}\n' % (served.list_kind.encode(), go_json(meta))

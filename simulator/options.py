@@ -46,17 +46,17 @@ def _number(query: Mapping[str, str], name: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise status.bad_request(
-            f'unable to parse {name}: strconv.ParseInt: parsing "{text}": invalid syntax'
-        ) from error
+        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
 
 
-def _version(text: str) -> int | None:
+def _version(text: str, watch: bool) -> int | None:
     if not text:
         return None
     if not text.isdecimal():
+        if watch:
+            raise status.bad_watch_version(text)
         message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise status.bad_request(f"invalid resource version {text!r}: {message}")
+        raise status.bad_request(f"invalid resource version: {message}")
     return int(text)
 
 
@@ -71,7 +71,7 @@ def _decode_continue(text: str) -> tuple[int, bytes, int]:
         token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         return int(token["rv"]), str(token["start"]).encode(), int(token.get("n", 0))
     except (ValueError, KeyError, TypeError) as error:
-        raise status.bad_request(f"continue key is not valid: {error}") from error
+        raise status.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
 
 
 def parse(query: Mapping[str, str], served: ServedType, identity: Identity, watch: bool) -> Options:
@@ -84,8 +84,8 @@ def parse(query: Mapping[str, str], served: ServedType, identity: Identity, watc
     )
     rv_text, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     initial = _flag(query, "sendInitialEvents")
-    _check_match(query, rv_text, match, watch, served)
-    rv, start, sent = _version(rv_text), b"", 0
+    _check_match(query, rv_text, match, watch)
+    rv, start, sent = _version(rv_text, watch), b"", 0
     token = query.get("continue", "")
     if token and not watch:
         if rv_text not in ("", "0"):
@@ -106,43 +106,30 @@ def parse(query: Mapping[str, str], served: ServedType, identity: Identity, watc
     )
 
 
-def _check_match(query: Mapping[str, str], rv: str, match: str, watch: bool, served: ServedType) -> None:
-    def refuse(field: str, problem: str) -> status.StatusError:
-        kind = "ListOptions.meta.k8s.io"
-        return status.invalid_options(f'{kind} "" is invalid: {field}: {problem}', field, problem)
-
+def _check_match(query: Mapping[str, str], rv: str, match: str, watch: bool) -> None:
+    field = "resourceVersionMatch"
     if watch:
         if "sendInitialEvents" in query and match != "NotOlderThan":
-            if not match:
-                problem = "Forbidden: resourceVersionMatch is required when sendInitialEvents is set"
-            else:
-                problem = f'Unsupported value: "{match}": supported values: "NotOlderThan"'
-            raise refuse("resourceVersionMatch", problem)
+            problems = [(field, "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")]
+            if match:
+                problems.append((field, f'Unsupported value: "{match}": supported values: "NotOlderThan"'))
+            raise status.invalid_options(*problems)
         if match and "sendInitialEvents" not in query:
-            raise refuse(
-                "resourceVersionMatch",
-                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            )
+            problem = f"Forbidden: {field} is forbidden for watch unless sendInitialEvents is provided"
+            raise status.invalid_options((field, problem))
         return
     if "sendInitialEvents" in query:
-        raise refuse("sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list")
+        problem = "Forbidden: sendInitialEvents is forbidden for list"
+        raise status.invalid_options(("sendInitialEvents", problem))
     if not match:
         return
     if query.get("continue"):
-        raise refuse(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
-        )
+        raise status.invalid_options((field, f"Forbidden: {field} is forbidden when continue is provided"))
     if not rv:
-        raise refuse(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        )
+        raise status.invalid_options((field, f"Forbidden: {field} is forbidden unless resourceVersion is provided"))
     if match not in ("Exact", "NotOlderThan"):
         problem = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        raise refuse("resourceVersionMatch", problem)
+        raise status.invalid_options((field, problem))
     if match == "Exact" and rv == "0":
-        raise refuse(
-            "resourceVersionMatch",
-            'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
-        )
+        problem = f'Forbidden: {field} "exact" is forbidden for resourceVersion "0"'
+        raise status.invalid_options((field, problem))

@@ -8,10 +8,17 @@ from .template import go_json
 
 
 class StatusError(Exception):
-    """An answer that is not 2xx; `code` is HTTP's, `reason` what clients classify by."""
+    """An answer that is not 2xx; `code` is HTTP's, `reason` what clients classify by; `plain`: a bare text
+    instead, as the server answers where nothing is registered."""
 
     def __init__(
-        self, code: int, reason: str, message: str, details: dict[str, Any] | None = None, retry_after: int = 0
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        retry_after: int = 0,
+        plain: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -19,6 +26,7 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.retry_after = retry_after
+        self.plain = plain
 
     def body(self) -> bytes:
         status: dict[str, Any] = {
@@ -27,8 +35,9 @@ class StatusError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            status["reason"] = self.reason
         details = dict(self.details or {})
         if self.retry_after:
             details["retryAfterSeconds"] = self.retry_after
@@ -56,6 +65,15 @@ def forbidden(verb: str, resource: str, group: str) -> StatusError:
 
 def no_such_path() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def no_such_page() -> StatusError:
+    return StatusError(404, "NotFound", "404 page not found", plain=True)
+
+
+def bad_watch_version(text: str) -> StatusError:
+    message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+    return StatusError(500, "", message)
 
 
 def not_found(group: str, resource: str, name: str) -> StatusError:
@@ -102,8 +120,13 @@ def too_large(asked: int, current: int) -> StatusError:
     return StatusError(504, "Timeout", f"Timeout: {message}", {"causes": [cause]}, retry_after=1)
 
 
-def invalid(message: str) -> StatusError:
-    return StatusError(422, "Invalid", message)
+def name_required(kind: str, group: str) -> StatusError:
+    problem = "Required value: name or generateName is required"
+    cause = {"reason": "FieldValueRequired", "message": problem, "field": "metadata.name"}
+    details = {**({"group": group} if group else {}), "kind": kind, "causes": [cause]}
+    return StatusError(
+        422, "Invalid", f'{kind}{"." + group if group else ""} "" is invalid: metadata.name: {problem}', details
+    )
 
 
 def too_many_requests(seconds: int) -> StatusError:
@@ -121,8 +144,17 @@ def internal_error(message: str = "simulated fault") -> StatusError:
     return StatusError(500, "InternalError", f"Internal error occurred: {message}", details)
 
 
-def invalid_options(message: str, field: str, problem: str) -> StatusError:
-    """422 for list options that contradict each other."""
-    reason = "FieldValueForbidden" if problem.startswith("Forbidden") else "FieldValueNotSupported"
-    cause = {"reason": reason, "message": problem, "field": field}
-    return StatusError(422, "Invalid", message, {"group": "meta.k8s.io", "kind": "ListOptions", "causes": [cause]})
+def invalid_options(*problems: tuple[str, str]) -> StatusError:
+    """422 for list options that contradict each other; each problem is a field and what is wrong with it."""
+    said = [f"{field}: {problem}" for field, problem in problems]
+    causes = [
+        {
+            "reason": "FieldValueForbidden" if problem.startswith("Forbidden") else "FieldValueNotSupported",
+            "message": problem,
+            "field": field,
+        }
+        for field, problem in problems
+    ]
+    listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+    message = f'ListOptions.meta.k8s.io "" is invalid: {listed}'
+    return StatusError(422, "Invalid", message, {"group": "meta.k8s.io", "kind": "ListOptions", "causes": causes})

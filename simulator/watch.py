@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 from . import status
+from .bookmarks import bookmark
 from .lists import converted, type_meta
 from .member import Member
 from .objects import ADDED, DELETED, MODIFIED, Change, Held, Objects, remember_wire
@@ -16,7 +17,6 @@ BATCH = 200
 """Changes written at once to a watcher that lags."""
 BOOKMARK_SECONDS = 60.0
 DEFAULT_TIMEOUT = 1800.0
-INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Watch:
@@ -89,8 +89,11 @@ class Watch:
         """Sets the place to start from; returns the events that stand for what is there already."""
         options, objects = self._options, self._objects
         if options.initial_events:
+            if options.rv and options.rv > self._member.rv:
+                return status.too_large(options.rv, self._member.rv)
             texts = self._present()
-            texts.append(self._bookmark(initial_end=True))
+            if options.bookmarks:
+                texts.append(self._bookmark(initial_end=True))
             return texts
         if not options.rv:
             return self._present()
@@ -143,23 +146,4 @@ class Watch:
 
     def _bookmark(self, initial_end: bool = False) -> bytes:
         self._rv = max(self._rv, self._member.rv)
-        rv = b"%d" % max(self._member.rv, self._options.rv or 0)
-        if self._served.custom:
-            mark = b'"annotations":{"%b":"true"},' % INITIAL_EVENTS_END.encode() if initial_end else b""
-            return b'{"type":"BOOKMARK","object":%b"metadata":{%b"resourceVersion":"%b"}}}\n' % (self._head, mark, rv)
-        mark = b',"annotations":{"%b":"true"}' % INITIAL_EVENTS_END.encode() if initial_end else b""
-        empty = _EMPTY.get(self._served.kind, b"")
-        return b'{"type":"BOOKMARK","object":%b"metadata":{"resourceVersion":"%b"%b}%b}}\n' % (
-            self._head,
-            rv,
-            mark,
-            empty,
-        )
-
-
-_EMPTY = {
-    "Pod": b',"spec":{"containers":null},"status":{}',
-    "Namespace": b',"spec":{},"status":{}',
-    "Service": b',"spec":{},"status":{"loadBalancer":{}}',
-}
-"""What Go's encoder writes for the empty object of a bookmark beside metadata."""
+        return bookmark(self._served, max(self._member.rv, self._options.rv or 0), initial_end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -14,12 +15,15 @@ from . import discovery, lists, options, status, watch
 from .faults import Faults, MemberDownError
 from .member import Member
 from .template import go_json
-from .types import ServedType
+from .types import BUILT_IN, ServedType
 from .writes import Writer
 
 JSON = "application/json"
+BUILT_IN_GROUPS = frozenset(served.group for served in BUILT_IN)
 SMALL = 1 << 16
 """Answers up to this size are one write."""
+FUTURE_SECONDS = 3.0
+"""How long a request for a version that is yet to come is held before it is refused."""
 PUBLIC = ("/version", "/livez", "/readyz", "/healthz")
 
 
@@ -53,7 +57,6 @@ class MemberFace:
         self.bookmark_seconds = bookmark_seconds
         self.counts = Counts()
         self._writer = Writer(member)
-        self._discovery: dict[tuple[str, str], tuple[int, bytes]] = {}
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         try:
@@ -61,7 +64,9 @@ class MemberFace:
         except status.StatusError as error:
             self.counts.requests[f"error {error.code}"] += 1
             headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-            return web.Response(status=error.code, body=error.body(), content_type=JSON, headers=headers)
+            if error.plain:
+                return web.Response(status=error.code, text="404 page not found\n")
+            return web.Response(status=error.code, body=error.body() + b"\n", content_type=JSON, headers=headers)
         except MemberDownError:
             if request.transport is not None:
                 request.transport.abort()
@@ -102,13 +107,15 @@ class MemberFace:
         elif parts[0] == "apis" and len(parts) >= 4:
             group, version, rest = parts[1], parts[2], parts[3:]
         else:
-            raise status.no_such_path()
+            raise status.no_such_page()
         old_watch = rest[0] == "watch" and len(rest) > 1
         rest = rest[1:] if old_watch else rest
         namespace = ""
         if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
             namespace, rest = rest[1], rest[2:]
         served = self.member.find(group, version, rest[0])
+        if served is None and group not in BUILT_IN_GROUPS:
+            raise status.no_such_page()
         if served is None or (namespace and not served.namespaced) or len(rest) > 3:
             raise status.no_such_path()
         name, subresource = (*rest[1:], "", "")[:2]
@@ -134,9 +141,13 @@ class MemberFace:
         else:
             body = discovery.resource_list(self.member, parts[1], parts[2])
         if body is None:
-            raise status.no_such_path()
+            raise status.no_such_path() if parts[1] in BUILT_IN_GROUPS else status.no_such_page()
+        etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        headers = {"Content-Type": content_type, "Vary": "Accept", "Etag": etag, "Cache-Control": "public"}
+        if request.headers.get("If-None-Match") == etag:
+            return web.Response(status=304, headers={"Etag": etag, "Vary": "Accept"})
         self.counts.bytes_out += len(body)
-        return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
+        return web.Response(body=body + b"\n", headers=headers)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -159,7 +170,7 @@ class MemberFace:
             page = lists.Page(member, served, target.namespace, parsed)
         except status.StatusError as error:
             if error.code == 504:
-                await asyncio.sleep(3)
+                await asyncio.sleep(FUTURE_SECONDS)
             raise
         return await self._send_page(request, page)
 
@@ -185,10 +196,9 @@ class MemberFace:
 
     async def _watch(self, request: web.BaseRequest, target: Target, parsed: options.Options) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": JSON})
-        stream = watch.Watch(self.member, target.served, target.namespace, parsed, self.bookmark_seconds)
         if parsed.initial_events and parsed.rv and parsed.rv > self.member.rv:
-            await asyncio.sleep(3)
-            lists.known_version(self.member, parsed.rv)
+            await asyncio.sleep(FUTURE_SECONDS)
+        stream = watch.Watch(self.member, target.served, target.namespace, parsed, self.bookmark_seconds)
         await response.prepare(request)
         self.counts.watching += 1
         try:
@@ -210,6 +220,8 @@ class MemberFace:
 
     async def _write(self, request: web.BaseRequest, target: Target) -> web.Response:
         verb = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[request.method]
+        if (verb == "create") == bool(target.name) and verb != "delete":
+            raise status.method_not_allowed()
         if verb == "delete" and not target.name:
             verb = "deletecollection"
         self._need(target.served, verb)
@@ -239,5 +251,5 @@ class Edge:
         face = self._faces.get(first)
         if face is None:
             error = status.no_such_path()
-            return web.Response(status=404, body=error.body(), content_type=JSON)
+            return web.Response(status=404, body=error.body() + b"\n", content_type=JSON)
         return await face.answer(request, "/" + rest)

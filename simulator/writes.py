@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from . import status
-from .bodies.common import stamp
+from .bodies.common import managed, stamp
 from .lists import object_bytes
-from .member import Member
+from .member import CRDS, Member
 from .objects import Held
 from .rows import WrittenRow
 from .template import go_json
@@ -33,6 +33,45 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             result[key] = merge(result.get(key), value)
     return result
+
+
+WITH_GENERATION = frozenset(
+    (
+        *("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController", "Job", "CronJob", "Pod"),
+        *("Ingress", "NetworkPolicy", "PodDisruptionBudget", "EndpointSlice", "CustomResourceDefinition"),
+    )
+)
+
+
+def _content(obj: Body) -> Body:
+    """What tells whether a write changes anything."""
+    ignored = ("resourceVersion", "managedFields")
+    meta = {key: value for key, value in obj["metadata"].items() if key not in ignored and value not in (None, {}, [])}
+    return obj | {"metadata": meta, "kind": "", "apiVersion": ""}
+
+
+def completed(served: ServedType, obj: Body) -> Body:
+    """What a server and its controllers add at once to those kinds that others depend on."""
+    if served.storage == ("", "namespaces"):
+        meta = obj["metadata"]
+        labels = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": meta["name"]}
+        return obj | {
+            "metadata": meta | {"labels": dict(sorted(labels.items()))},
+            "spec": obj.get("spec") or {"finalizers": ["kubernetes"]},
+            "status": {"phase": "Active"},
+        }
+    if served.storage == CRDS:
+        names = obj["spec"]["names"]
+        names = {"singular": names["kind"].lower(), "listKind": f"{names['kind']}List", **names}
+        stored = [version["name"] for version in obj["spec"]["versions"] if version.get("storage")]
+        moment = obj["metadata"]["creationTimestamp"]
+        conditions = [
+            {"type": kind, "status": "True", "lastTransitionTime": moment, "reason": reason, "message": ""}
+            for kind, reason in (("NamesAccepted", "NoConflicts"), ("Established", "InitialNamesAccepted"))
+        ]
+        status_ = {"conditions": conditions, "acceptedNames": names, "storedVersions": stored}
+        return obj | {"spec": obj["spec"] | {"names": names}, "status": status_}
+    return obj
 
 
 class Writer:
@@ -78,9 +117,7 @@ class Writer:
         if not name and meta.get("generateName"):
             name = f"{meta['generateName']}{self._member.new_ordinal() % 100_000:05d}"
         if not name:
-            raise status.invalid(
-                f'{served.kind} "" is invalid: metadata.name: Required value: name or generateName is required'
-            )
+            raise status.name_required(served.kind, served.group)
         namespace = namespace or (meta.get("namespace", "") if served.namespaced else "")
         if served.namespaced and self._member.get(("", "namespaces"), "", namespace) is None:
             raise status.not_found("", "namespaces", namespace)
@@ -91,22 +128,36 @@ class Writer:
             meta["namespace"] = namespace
         meta["uid"] = self._member.identity.uid(self._member.new_ordinal()).decode()
         meta["creationTimestamp"] = stamp(time.time()).decode()
-        if served.custom or "spec" in obj:
-            meta.setdefault("generation", 1)
-        return self._store(served, obj | {"metadata": meta})
+        if served.custom or served.kind in WITH_GENERATION:
+            meta["generation"] = 1
+        created = completed(served, obj | {"metadata": meta})
+        parts = {key: value for key, value in created.items() if key not in ("apiVersion", "kind", "metadata")}
+        described = {key: meta[key] for key in ("labels", "annotations") if meta.get(key)}
+        owned = ({"metadata": described} if described else {}) | parts
+        if owned and not meta.get("managedFields"):
+            moment = meta["creationTimestamp"]
+            created["metadata"]["managedFields"] = [managed("unknown", served.api_version, owned, time=moment)]
+        return self._store(served, created)
 
     def update(self, served: ServedType, namespace: str, name: str, obj: Body) -> Held:
         current = self._current(served, namespace, name)
-        old = self._object(served, current)["metadata"]
+        before = self._object(served, current)
+        old = before["metadata"]
         meta = dict(obj.get("metadata") or {})
         given = meta.get("resourceVersion", "")
         if given and given != str(current[1]):
             raise status.conflict(served.group, served.resource, name)
         if meta.get("uid", old["uid"]) != old["uid"]:
             raise status.conflict(served.group, served.resource, name)
-        for key in ("name", "namespace", "uid", "creationTimestamp"):
+        for key in ("name", "namespace", "uid", "creationTimestamp", "generation"):
             if key in old:
                 meta[key] = old[key]
+        meta.setdefault("managedFields", old.get("managedFields", []))
+        # A write that changes nothing is none: the version stays, no watch hears of it.
+        if _content(before) == _content(obj | {"metadata": meta}):
+            return current
+        if "generation" in meta and before.get("spec") != obj.get("spec"):
+            meta["generation"] += 1
         return self._store(served, obj | {"metadata": meta})
 
     def delete(self, served: ServedType, namespace: str, name: str) -> None:
