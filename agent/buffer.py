@@ -30,6 +30,8 @@ class Buffer:
         self._flying: Counter[int] = Counter()
         self._marks: dict[int, Mark] = {}
         self._urgent = False
+        self._marked = 0.0
+        """Loop time of the oldest mark that waits."""
         self.bytes = 0
         self._changed = asyncio.Event()
         """Set when there may be something to take."""
@@ -72,6 +74,9 @@ class Buffer:
         before = self._marks.get(type_id)
         if before is not None and before.listed and not listed:
             listed, shape = True, before.shape
+        if not self._marks:
+            self._marked = asyncio.get_running_loop().time()
+            self._changed.set()
         self._marks[type_id] = Mark(type_id, version, listed, shape)
         if listed:
             self._urgent = True
@@ -112,7 +117,7 @@ class Buffer:
         while not self._deltas and not self._urgent:
             self._changed.clear()
             try:
-                async with asyncio.timeout(MARK_SECONDS if self._marks else None):
+                async with asyncio.timeout_at(self._marked + MARK_SECONDS if self._marks else None):
                     await self._changed.wait()
             except TimeoutError:
                 return

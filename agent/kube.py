@@ -9,7 +9,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -140,7 +140,7 @@ class Kube:
         return page.metadata.resourceVersion, len(page.items or ()) + (page.metadata.remainingItemCount or 0)
 
     # -- lists ----------------------------------------------------------------------------------------------------
-    async def pages(self, path: str, *, exactly: str = "", limit: int = PAGE) -> AsyncIterator[Page]:
+    async def pages(self, path: str, *, exactly: str = "", limit: int = PAGE) -> AsyncGenerator[Page, None]:
         """A list, page by page, the next one fetched meanwhile; all pages are of one version.
 
         `exactly`: of that version, Gone where it is not kept. Gone too when the list outlives its version."""
@@ -292,7 +292,7 @@ class Watch:
         if self._answer:
             self._answer.close()
 
-    async def events(self) -> AsyncIterator[list[Event]]:
+    async def events(self) -> AsyncGenerator[list[Event], None]:
         """Yields an empty list as soon as the watch stands."""
         what = f"watch {self._path}"
         params = {

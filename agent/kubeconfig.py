@@ -66,11 +66,11 @@ class PluginAccess(Access):
         return super().headers()
 
     def _ask(self) -> None:
-        from kubernetes import client, config  # noqa: PLC0415 (40 MB that only plugins are worth)
+        from kubernetes import client, config
 
         found = client.Configuration()
         try:
-            config.load_kube_config(str(self._path), context=self._name, client_configuration=found)
+            config.load_kube_config(str(self._path), context=self._name, client_configuration=found)  # type: ignore[no-untyped-call]
         except Exception as error:  # plugins and their loader raise what they like
             raise AccessError(f"{self._path}: context {self._name!r}: the credential plugin failed: {error}") from error
         bearer = str(found.api_key.get("authorization") or found.api_key.get("BearerToken") or "")

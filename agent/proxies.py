@@ -25,7 +25,9 @@ def _bypassed(host: str, port: int | None, no_proxy: str) -> bool:
     return any(_covers(entry.strip().lower(), host, address, port) for entry in no_proxy.split(",") if entry.strip())
 
 
-def _covers(entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: int | None) -> bool:
+def _covers(
+    entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: int | None
+) -> bool:
     if entry == "*":
         return True
     if address is not None:
@@ -39,7 +41,7 @@ def _covers(entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IP
             return False
         entry = name
     bare = entry.lstrip("*").lstrip(".")
-    return host == bare and not entry.startswith(".") or host.endswith(f".{bare}")
+    return (host == bare and not entry.startswith(".")) or host.endswith(f".{bare}")
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -16,7 +16,7 @@ from schema.policy import Policy
 from schema.printing import encode_cells
 from schema.resource import ResourceType
 from schema.summary import SHAPE_VERSION, Summary, columns_for, summariser
-from schema.wire import MAX_OBJECT_BYTES, Delete, Reject, Upsert
+from schema.wire import MAX_OBJECT_BYTES, Delete, Delta, Reject, Upsert
 
 ZSTD_LEVEL: Final = 1
 
@@ -49,15 +49,24 @@ class Slimmer:
 
     def print(self, raw: bytes) -> Print | None:
         """Fingerprint of an object; None where the policy leaves it out."""
-        piece = self._cut(raw)
+        try:
+            piece = self._cut(raw)
+        except msgspec.DecodeError:
+            bare = self._identity(raw)
+            place = bucket(bare.namespace, bare.name)
+            return Print(bare.namespace, bare.name, bare.uid, self._bare_fingerprint(bare), place)
         if piece is None:
             return None
         meta = piece.metadata
         return Print(meta.namespace, meta.name, meta.uid, self._fingerprint(piece), bucket(meta.namespace, meta.name))
 
-    def upsert(self, type_id: int, raw: bytes, seen: float) -> Upsert | Reject | Delete | None:
+    def upsert(self, type_id: int, raw: bytes, seen: float) -> Delta:
         """The delta of an object that is there. A Delete where the policy leaves out what it may have let in before."""
-        piece = self._cut(raw)
+        try:
+            piece = self._cut(raw)
+        except msgspec.DecodeError as error:
+            # The decoder's message names a place and a type, never a value.
+            return self._reject(type_id, self._identity(raw), f"the object cannot be read: {error}", seen)
         if piece is None:
             return self.delete(type_id, raw, seen)
         meta, body = piece.metadata, piece.body
@@ -88,23 +97,31 @@ class Slimmer:
             seen,
         )
 
-    def delete(self, type_id: int, raw: bytes, seen: float) -> Delete:
+    def delete(self, type_id: int, raw: bytes, seen: float) -> Delta:
         """Raises Unreadable."""
-        try:
-            meta = _decode_identity(raw).metadata
-        except msgspec.DecodeError as error:
-            raise Unreadable(f"a deleted object of {self.type.name} cannot be read: {error}") from error
+        meta = self._identity(raw)
         return Delete(type_id, meta.namespace, meta.name, meta.uid, seen)
 
     def _cut(self, raw: bytes) -> Cut | None:
-        try:
-            piece = cut(secrets.redacted(raw) if self.secret else raw, self.type.api_version, self.type.kind)
-        except msgspec.DecodeError as error:
-            # The decoder's message names a place and a type, never a value.
-            raise Unreadable(f"an object of {self.type.name} cannot be read: {error}") from error
+        piece = cut(secrets.redacted(raw) if self.secret else raw, self.type.api_version, self.type.kind)
         if self.filter.everything or self.filter.lets(piece.metadata.namespace, piece.metadata.labels or {}):
             return piece
         return None
+
+    def _identity(self, raw: bytes) -> _Identity:
+        try:
+            return _decode_identity(raw).metadata
+        except msgspec.DecodeError as error:
+            raise Unreadable(f"an object of {self.type.name} cannot be read at all: {error}") from error
+
+    def _reject(self, type_id: int, meta: _Identity, reason: str, seen: float) -> Reject:
+        place = bucket(meta.namespace, meta.name)
+        mark = self._bare_fingerprint(meta)
+        return Reject(type_id, meta.namespace, meta.name, meta.uid, mark, place, reason, seen)
+
+    def _bare_fingerprint(self, meta: _Identity) -> int:
+        """Of an object that cannot be read: never over its bytes, which may be a Secret's."""
+        return fingerprint(self.shape, meta.uid, meta.resourceVersion, b"unreadable")
 
     def _fingerprint(self, piece: Cut) -> int:
         meta = piece.metadata
@@ -123,6 +140,7 @@ class _Identity(msgspec.Struct):
     namespace: str = ""
     name: str = ""
     uid: str = ""
+    resourceVersion: str = ""  # noqa: N815 (Kubernetes' own spelling, here and below)
 
 
 class _Identified(msgspec.Struct):
