@@ -5,20 +5,17 @@ A verb's `verb` is `module:function` in this package."""
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import Any, Final
 
+from aggregator import settings
+
 OUTPUTS: Final = ("table", "wide", "json", "yaml", "name", "csv")
-SETTINGS: Final = {
-    "stale-after": ("D", "a cluster is stale when its API server has not answered for this long (30s)"),
-    "digest-interval": ("D", "how often agents compare everything with the index (1h)"),
-    "scrub-interval": ("D", "how often stored rows are compared with their own bodies (1h)"),
-    "changelog-retention": ("D", "how long changes are kept for watches that resume (24h)"),
-    "history-retention": ("D", "how long past states are kept (7d)"),
-    "history-size": ("SIZE", "how much of them is kept at most (20GB)"),
-    "events-retention": ("D", "how long Events are kept after the member forgot them (7d)"),
-    "max-list-rows": ("N", "how many objects one list without a limit may have (1000000)"),
-}
-"""Of the aggregator; `serve` takes them, `up` hands them on, FLEETPEDIA_… sets them as well."""
+HANDED_ON: Final = (
+    *("--stale-after", "--digest-interval", "--scrub-interval", "--changelog-retention", "--history-retention"),
+    *("--history-size", "--events-retention", "--max-list-rows"),
+)
+"""Settings of the aggregator that `up` takes and hands on."""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -94,32 +91,27 @@ def _machine(verbs: _Verbs) -> None:
     )
     up.add_argument("--timeout", type=float, default=600.0, metavar="S", help="for getting in sync, in seconds (600)")
     up.add_argument("--json", action="store_true", help="print one line of JSON when in sync")
-    _settings(up)
+    _handed_on(up)
     down = verbs.add("down", "machine:down", "stop what `up` runs; returns when every process has ended")
     down.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds to wait (120)")
-    status = verbs.client("status", "status:status", "each process, each cluster, each type not in sync", reads=True)
-    del status
+    verbs.client("status", "status:status", "each process, each cluster, each type not in sync", reads=True)
 
 
 def _production(verbs: _Verbs) -> None:
-    serve = verbs.add("serve", "machine:serve", "run the aggregator alone, on a Postgres of yours")
-    serve.add_argument("--database", metavar="URL", help="FLEETPEDIA_DATABASE; postgresql://…, 15 or newer")
-    serve.add_argument("--read-database", metavar="URL", help="a replica for searches (FLEETPEDIA_READ_DATABASE)")
-    serve.add_argument("--listen", metavar="HOST:PORT", help="FLEETPEDIA_LISTEN; default 0.0.0.0:8443")
-    serve.add_argument("--external-url", metavar="U", help="how agents and people reach it (FLEETPEDIA_EXTERNAL_URL)")
-    serve.add_argument("--tls-cert", metavar="F", help="PEM; without it the data folder's own authority is used")
-    serve.add_argument("--tls-key", metavar="F", help="PEM of its key")
-    _settings(serve)
+    serve = verbs.group("serve", "run the aggregator alone, on a Postgres of yours")
+    serve.set_defaults(verb="machine:serve")
+    settings.add_arguments(serve)
     migrate = verbs.add("migrate", "machine:migrate", "bring the database to the schema of this version")
     migrate.add_argument("--database", metavar="URL", help="FLEETPEDIA_DATABASE, else the data folder's")
     migrate.add_argument("--check", action="store_true", help="only say whether it is current; exit 1 if not")
     verbs.add("version", "machine:version", "print the version")
 
 
-def _settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("settings of the aggregator (D: 30s, 5m, 1h, 7d)")
-    for name, (metavar, text) in SETTINGS.items():
-        group.add_argument(f"--{name}", metavar=metavar, help=text)
+def _handed_on(up: argparse.ArgumentParser) -> None:
+    group = up.add_argument_group("settings of the aggregator (durations: 30s, 5m, 1h, 7d)")
+    for setting in fields(settings.Settings):
+        if setting.metadata["flag"] in HANDED_ON:
+            group.add_argument(setting.metadata["flag"], dest=setting.name, help=setting.metadata["help"])
 
 
 def _reading(verbs: _Verbs) -> None:

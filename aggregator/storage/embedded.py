@@ -84,9 +84,18 @@ def prepare(data: Path, say: Say = lambda _: None, *, patience: float = 30.0) ->
         _create(folder, binaries, account)
     sockets = _socket_folder(data, account)
     _configure(folder, sockets, binaries, account)
-    url = f"postgresql://postgres@/postgres?host={quote(str(sockets))}&port=5432"
     command = (str(binaries.folder / "postgres"), "-D", str(folder))
-    return Embedded(command, url, folder, account, binaries.major)
+    return Embedded(command, _url(sockets), folder, account, binaries.major)
+
+
+def socket_url(data: Path) -> str:
+    """The URL of the server of `data`, as prepared last."""
+    remembered = data / "run" / "socket-folder"
+    return _url(Path(remembered.read_text().strip()) if remembered.exists() else data / "run" / "socket")
+
+
+def _url(sockets: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(str(sockets))}&port=5432"
 
 
 def clear_leftovers(folder: Path, patience: float = 30.0) -> None:
@@ -180,6 +189,7 @@ def _may_pass(mode: os.stat_result, account: Account) -> bool:
 def _create(folder: Path, binaries: Binaries, account: Account | None) -> None:
     """initdb beside the final place: a start that is cut off leaves no half-made data."""
     unfinished = folder.with_name(f"{folder.name}.new")
+    clear_leftovers(unfinished, patience=0)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     _give(unfinished, account)

@@ -12,7 +12,7 @@ from schema.errors import FleetpediaError, Unprocessable
 
 View = dict[str, Any]
 """One entry of `/api/v1/clusters`."""
-_SYNCED_TYPES = ("Synced", "Excluded", "Gone")
+SYNCED = ("Synced", "Excluded", "Gone")
 
 
 def views(client: Client) -> list[View]:
@@ -67,7 +67,7 @@ def why_not_in_sync(view: View | None, seconds: float) -> str:
 
 
 def _synced(type: View) -> bool:
-    return type.get("state") in _SYNCED_TYPES
+    return type.get("state") in SYNCED
 
 
 def message(error: Exception) -> str:

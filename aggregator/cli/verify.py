@@ -1,0 +1,84 @@
+"""`fleetpedia verify`: the agents list anew, every object is compared with the index; this prints what came out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from aggregator import cli
+from aggregator.cli import output
+from aggregator.cli.connection import connect
+from aggregator.client import Client
+from aggregator.settings import duration
+
+_SHOWN = 20
+_SLACK_SECONDS = 300.0
+"""For the comparison itself, after everything is in sync."""
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Exit 0 equal, 1 different, 3 not checked."""
+    seconds = duration(options.timeout)
+    client = connect(options)
+    body = {"clusters": options.cluster, "types": options.type, "repair": options.repair, "timeout": seconds}
+    report = _wait(client, client.post("/api/v1/verify", body, timeout=seconds + 60), seconds)
+    if options.output == "json":
+        output.document(report, "json")
+    else:
+        _print(report)
+    return _code(report)
+
+
+def _wait(client: Client, answer: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The report; where the server answers with an operation, its result once it is finished."""
+    deadline = time.monotonic() + seconds + _SLACK_SECONDS
+    while "equal" not in answer and time.monotonic() < deadline:
+        if answer.get("phase") in ("Succeeded", "Failed"):
+            return answer.get("result") or {"equal": None, "clusters": [], "reason": answer.get("message")}
+        time.sleep(0.3)
+        answer = client.get(f"/api/v1/operations/{answer['id']}")
+    return answer
+
+
+def _code(report: dict[str, Any]) -> int:
+    if report.get("equal") is None or report.get("unchecked"):
+        return cli.NEGATIVE if _differs(report) else cli.UNREACHABLE
+    return cli.GOOD if report["equal"] else cli.NEGATIVE
+
+
+def _differs(report: dict[str, Any]) -> bool:
+    return any(entry[what] for entry in report["clusters"] for what in ("missing", "ghost", "different"))
+
+
+def _print(report: dict[str, Any]) -> None:
+    entries = report.get("clusters") or []
+    rows = [
+        [entry["name"], entry["type"], entry["member"], entry["store"], _verdict(entry)]
+        for entry in sorted(entries, key=lambda entry: (entry["name"], entry["type"]))
+    ]
+    output.table(["CLUSTER", "TYPE", "MEMBER", "INDEX", "RESULT"], rows)
+    for entry in entries:
+        for what in ("missing", "ghost", "different"):
+            names = entry.get(what) or []
+            output.lines(f"{what}: {entry['name']} {entry['type']} {name}" for name in names[:_SHOWN])
+            output.lines([f"  and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])
+    print(_conclusion(report, entries), file=sys.stderr)
+
+
+def _verdict(entry: dict[str, Any]) -> str:
+    if entry.get("reason"):
+        return f"not checked: {entry['reason']}"
+    counts = [f"{len(entry[what])} {what}" for what in ("missing", "ghost", "different") if entry.get(what)]
+    return ", ".join(counts) or "equal"
+
+
+def _conclusion(report: dict[str, Any], entries: list[dict[str, Any]]) -> str:
+    total = sum(int(entry.get("member") or 0) for entry in entries)
+    clusters = len({entry["name"] for entry in entries})
+    if report.get("equal"):
+        return f"equal: {total:,} objects of {clusters} clusters, compared one by one"
+    if report.get("equal") is None:
+        return f"not checked: {report.get('reason') or 'see above'}"
+    return "different: see above; --repair brings over what differs"
