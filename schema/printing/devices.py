@@ -8,6 +8,7 @@ from schema.printing.columns import Cell, Column, Since
 from schema.printing.printer import (
     AGE,
     NAME,
+    NONE,
     UNSET,
     Condition,
     Fields,
@@ -16,6 +17,7 @@ from schema.printing.printer import (
     Printer,
     age,
     first_few,
+    integer,
     text,
 )
 
@@ -59,6 +61,34 @@ class TaintRuleSpec(Fields):
 class DeviceTaintRule(Fields):
     metadata: Metadata = msgspec.field(default_factory=Metadata)
     spec: TaintRuleSpec = msgspec.field(default_factory=TaintRuleSpec)
+
+
+class PoolStatus(Fields):
+    total_devices: int | None = None
+    available_devices: int | None = None
+    allocated_devices: int | None = None
+    unavailable_devices: int | None = None
+    validation_error: str | None = None
+
+
+class TimedCondition(Condition):
+    last_transition_time: str | None = None
+
+
+class PoolsStatus(Fields):
+    pool_count: int | None = None
+    pools: list[PoolStatus] | None = None
+    conditions: list[TimedCondition] | None = None
+
+
+class PoolsSpec(Fields):
+    driver: str = ""
+
+
+class ResourcePoolStatusRequest(Fields):
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    spec: PoolsSpec = msgspec.field(default_factory=PoolsSpec)
+    status: PoolsStatus | None = None
 
 
 class ServerVersion(Fields):
@@ -130,6 +160,37 @@ def taint_rule_cells(rule: DeviceTaintRule) -> list[Cell]:
     return [rule.metadata.name, taint.key, taint.value, taint.effect, added, age(rule.metadata)]
 
 
+def pool_status_cells(request: ResourcePoolStatusRequest) -> list[Cell]:
+    status = request.status or PoolsStatus()
+    pools = status.pools or []
+    outcome = next(
+        (c for c in status.conditions or () if c.type in ("Complete", "Failed") and c.status == "True"), None
+    )
+    word = "Pending" if outcome is None else outcome.type
+    if word == "Complete" and (status.pool_count or 0) > len(pools):
+        word = f"Complete ({len(pools)}/{status.pool_count} pools)"
+    failed = outcome is not None and outcome.type == "Failed"
+    complete = outcome is not None and not failed
+    return [
+        request.metadata.name,
+        request.spec.driver,
+        *(["-"] * 5 if request.status is None or failed else _sums(pools)),
+        status.pool_count or 0,
+        word,
+        Since(outcome.last_transition_time or "") if outcome is not None and complete else NONE,
+    ]
+
+
+def _sums(pools: list[PoolStatus]) -> list[str]:
+    return [
+        str(sum(pool.total_devices or 0 for pool in pools)),
+        str(sum(pool.available_devices or 0 for pool in pools)),
+        str(sum(pool.allocated_devices or 0 for pool in pools)),
+        str(sum(pool.unavailable_devices or 0 for pool in pools)),
+        str(sum(pool.validation_error is not None for pool in pools)),
+    ]
+
+
 def storage_version_cells(obj: StorageVersion) -> list[Cell]:
     common = obj.status.common_encoding_version
     versions = [f"{v.api_server_id}={v.encoding_version}" for v in obj.status.storage_versions or ()]
@@ -179,6 +240,25 @@ PRINTERS = (
         DeviceTaintRule,
         (NAME, text("Key"), text("Value"), text("Effect"), text("TimeAdded"), AGE),
         taint_rule_cells,
+    ),
+    Printer(
+        GROUP,
+        "resourcepoolstatusrequests",
+        ResourcePoolStatusRequest,
+        (
+            NAME,
+            text("Driver"),
+            text("Total"),
+            text("Available"),
+            text("Allocated"),
+            text("Unavailable"),
+            text("Errors"),
+            integer("Pools"),
+            text("Status"),
+            text("Completed"),
+        ),
+        pool_status_cells,
+        status="Status",
     ),
     Printer(
         "internal.apiserver.k8s.io",

@@ -28,13 +28,8 @@ NAMESPACE = "printing"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 ALL_APIS = ["--runtime-config=api/all=true", "--feature-gates=AllAlpha=true,AllBeta=true"]
 
-# Alpha, off unless asked for, and printed with NAME and AGE by us; and component statuses, which cannot be watched.
-NOT_COMPARED = {
-    ("", "componentstatuses"),
-    ("lifecycle.k8s.io", "evictions"),
-    ("lifecycle.k8s.io", "evictionrequests"),
-    ("resource.k8s.io", "resourcepoolstatusrequests"),
-}
+# Cannot be watched, and says of the control plane's own ports.
+NOT_COMPARED = {("", "componentstatuses")}
 # Needs a kubelet's signed proof: only the columns are compared.
 WITHOUT_OBJECTS = {("certificates.k8s.io", "podcertificaterequests")}
 

@@ -111,3 +111,37 @@ def test_a_selector_that_is_not_valid_says_so(expression: dict[str, Any], text: 
     assert cells("apps", "replicasets", {"spec": {"selector": selector}})["Selector"] == text
     invalid = "<invalid>" if text == "<error>" else text
     assert cells("apps", "deployments", {"spec": {"selector": selector}})["Selector"] == invalid
+
+
+def test_an_eviction_shows_the_responder_that_is_at_work() -> None:
+    responder = {
+        "name": "example.com/two",
+        "startTime": "2026-01-01T00:00:00Z",
+        "heartbeatTime": "2026-01-01T00:01:00Z",
+        "expectedCompletionTime": "2026-01-01T01:00:00Z",
+        "message": " at work ",
+    }
+    states = [("one", "Completed"), ("two", "Active"), ("three", "Inactive")]
+    status = {
+        "targetResponders": [{"name": f"example.com/{name}", "state": state} for name, state in states],
+        "responders": [responder],
+        "requesters": [{"name": "b", "intent": "Withdrawn"}],
+    }
+    printed = cells("lifecycle.k8s.io", "evictions", {"metadata": {"name": "x"}, "status": status})
+    assert printed["Active Responder"] == "example.com/two (2/3)"
+    assert printed["Responder Status"] == Since("2026-01-01T00:00:00Z", "Started (%s ago)")
+    assert printed["Responder Expected Finish"] == Since("2026-01-01T01:00:00Z", "%s ago", "in %s")
+    assert printed["Responder Heartbeat"] == Since("2026-01-01T00:01:00Z", "%s ago")
+    assert printed["Responder Status Message"] == "at work"
+    assert printed["Requesters"] == "<withdrawn>"
+
+
+def test_an_eviction_whose_responders_are_done_shows_the_last() -> None:
+    status = {
+        "targetResponders": [{"name": "a", "state": "Canceled"}, {"name": "b", "state": "Completed"}],
+        "responders": [{"name": "b", "completionTime": "2026-01-01T00:00:00Z"}],
+    }
+    printed = cells("lifecycle.k8s.io", "evictions", {"metadata": {"name": "x"}, "status": status})
+    assert printed["Active Responder"] == "b (2/2)"
+    assert printed["Responder Status"] == Since("2026-01-01T00:00:00Z", "Completed (%s ago)")
+    assert printed["Responder Expected Finish"] == "-"
