@@ -113,6 +113,12 @@ async def set_fleet_policy(connection: asyncpg.Connection, policy: Policy) -> No
     await _wake(connection)
 
 
+async def without_policy(connection: asyncpg.Connection) -> list[int]:
+    """Ids of the clusters for which the fleet's policy holds."""
+    rows = await connection.fetch("select id from fleet.cluster where policy is null and not removing")
+    return [row[0] for row in rows]
+
+
 async def rebind(connection: asyncpg.Connection, id: int) -> None:
     """Forget the member's identity: the next that shows itself with the credential is taken. Its rows are compared
     anew, since nothing of the old member's versions holds for the new one."""

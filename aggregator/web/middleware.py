@@ -1,0 +1,106 @@
+"""What every request passes: an id, limits, errors rendered in one place, and who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from aggregator.rbac.identity import Actor, Identity
+from aggregator.rbac.scope import Scope
+from aggregator.web import errors
+from schema.errors import FleetpediaError, TooManyRequests, Unauthorized
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/healthz"})
+AGENT_PREFIX: Final = "/agent/v1/"
+"""The wire authenticates by the cluster's credential, itself."""
+REQUESTS_PER_ACTOR: Final = 200
+"""At once, watches included: one program's mistake must not take the others' answers."""
+LOCAL: Final = Actor("loopback", "viewer", Scope.everything())
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id: the caller's X-Request-Id where it is harmless, else a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    request["id"] = given if 0 < len(given) <= 64 and given.isascii() and given.isprintable() else secrets.token_hex(8)
+    return await handler(request)
+
+
+@web.middleware
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except FleetpediaError as error:
+        return errors.render(request, error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return errors.render(request, errors.from_http(error, request))
+    except (ConnectionResetError, asyncio.CancelledError):
+        raise  # the caller went away
+    except Exception:
+        log.exception("request %s: %s %s failed", request["id"], request.method, request.path)
+        failure = FleetpediaError(f"something went wrong here; the log has the details under {request['id']}")
+        return errors.render(request, failure)
+
+
+def authenticate(identity: Identity) -> Middleware:
+    """Set request["actor"]. /metrics is open on loopback, health everywhere."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in OPEN_PATHS or request.path.startswith(AGENT_PREFIX):
+            return await handler(request)
+        authorization = request.headers.get("Authorization", "")
+        if not authorization and request.path == "/metrics" and _is_loopback(request.remote):
+            request["actor"] = LOCAL
+            return await handler(request)
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized(
+                "show a token as `Authorization: Bearer …`; create one with: fleetpedia tokens create NAME"
+            )
+        request["actor"] = await identity.actor(token.strip())
+        return await handler(request)
+
+    return middleware
+
+
+def limit_requests(most: int = REQUESTS_PER_ACTOR) -> Middleware:
+    """At most `most` requests of one token at a time; more get 429 with Retry-After."""
+    running: Counter[str] = Counter()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        actor = request.get("actor")
+        if actor is None:
+            return await handler(request)
+        if running[actor.name] >= most:
+            raise TooManyRequests(f"{actor.name} has {most} requests running; wait for some to end", retry_after=1.0)
+        running[actor.name] += 1
+        try:
+            return await handler(request)
+        finally:
+            running[actor.name] -= 1
+            if not running[actor.name]:
+                del running[actor.name]
+
+    return middleware
+
+
+def _is_loopback(remote: str | None) -> bool:
+    try:
+        return remote is not None and ipaddress.ip_address(remote).is_loopback
+    except ValueError:
+        return False
