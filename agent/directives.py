@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS: Final = 25.0
 RELIST_SECONDS: Final = 600.0
 AT_A_TIME: Final = 4
+BUSY_SECONDS: Final = 0.3
 
 
 class Closed(Exception):
@@ -31,7 +32,6 @@ class Orders:
     def __init__(self, session: Session, types: Types | None, done: list[DirectiveResult]) -> None:
         self._session, self._types, self._done = session, types, done
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._finished = asyncio.Event()
         self._gate = asyncio.Semaphore(AT_A_TIME)
 
     async def run(self) -> None:
@@ -40,7 +40,9 @@ class Orders:
         async with asyncio.TaskGroup() as group:
             while True:
                 try:
-                    answer = await self._poll(WAIT_SECONDS)
+                    # A poll that waits is never given up: what it is just being handed would be lost. So while
+                    # something is carried out, polls are short, and its result goes out soon.
+                    answer = await self._poll(BUSY_SECONDS if self._running else WAIT_SECONDS)
                     backoff.reset()
                 except Fenced:
                     raise
@@ -51,24 +53,12 @@ class Orders:
                     await self._take(directive, group)
 
     async def _poll(self, wait: float) -> Directives:
-        """A poll that waits is given up as soon as there is a result to hand over."""
         offered = list(self._done)
-        self._finished.clear()
         request = DirectivesRequest(self._session.epoch, offered, 0.0 if offered else wait)
-        asking = asyncio.create_task(self._session.hub.call("directives", request, Directives, timeout=wait + 15))
-        finishing = asyncio.create_task(self._finished.wait())
-        try:
-            await asyncio.wait({asking, finishing}, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done() and not offered:
-                return Directives()
-            answer = await asking
-            for result in offered:
-                self._done.remove(result)
-            return answer
-        finally:
-            asking.cancel()
-            finishing.cancel()
-            await asyncio.gather(asking, finishing, return_exceptions=True)
+        answer = await self._session.hub.call("directives", request, Directives, timeout=wait + 15)
+        for result in offered:
+            self._done.remove(result)
+        return answer
 
     async def _take(self, directive: Directive, group: asyncio.TaskGroup) -> None:
         log.info("directive", extra={"id": directive.id, "kind": directive.kind})
@@ -92,7 +82,6 @@ class Orders:
             error = str(failure) or type(failure).__name__
         self._running.pop(directive.id, None)
         self._done.append(DirectiveResult(directive.id, error, result))
-        self._finished.set()
 
     async def _answer(self, directive: Directive) -> dict[str, Any]:
         if self._types is None:
@@ -118,9 +107,6 @@ class Orders:
         return {"type": reflector.type.name, **nothing, "error": reason}
 
     async def _relist(self, reflector: Reflector) -> dict[str, Any]:
-        before = reflector.syncs
-        reflector.compare_soon("relist")
         async with asyncio.timeout(RELIST_SECONDS):
-            while reflector.syncs == before:
-                await asyncio.sleep(0.1)
+            await reflector.compared("relist")
         return {"type": reflector.type.name}

@@ -105,6 +105,7 @@ class Heart:
             len(session.buffer),
             session.buffer.bytes,
             session.kube.message if self.away else "",
+            session.lineage.counter,
         )
         try:
             reply = await session.hub.call("heartbeat", beat, HeartbeatReply, timeout=20)

@@ -6,8 +6,8 @@ be written nothing is installed in the member: then each start compares by diges
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,16 +20,18 @@ log = logging.getLogger(__name__)
 NAMESPACE: Final = "fleetpedia-system"
 NAME: Final = "fleetpedia-agent"
 LEASES: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+RENEW_SECONDS: Final = 60.0
 SIGHT_SECONDS: Final = 5.0
 """Without a Lease: a member out of sight for longer may have been restored meanwhile."""
 
 
 class Lineage:
-    """`counter` is None where there is no Lease."""
+    """`counter` is None where there is no Lease; `made`: this start found none, so nobody vouches for the past."""
 
     def __init__(self, kube: Kube, instance: str, allowed: bool) -> None:
         self._kube, self._instance, self._allowed = kube, instance, allowed
         self.counter: int | None = None
+        self.made = False
         self._begun = False
 
     async def begin(self) -> int | None:
@@ -38,6 +40,23 @@ class Lineage:
             self.counter = await self._raise()
             self._begun = True
         return self.counter
+
+    async def renew(self) -> None:
+        """Raise the counter every minute, so that a backup is known as one whenever it was taken. For ever."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            if self.counter is None:
+                continue
+            try:
+                found = await self._read()
+                if _counter(found) >= self.counter:
+                    self.counter = await self._write(found)
+            except KubeError as error:
+                log.info("the lease is not renewed", extra={"reason": error.message})
+
+    def forget(self) -> None:
+        """The member was rewound: the next session begins with what its Lease says now."""
+        self._begun = False
 
     async def doubt(self, path: str, version: str, gap: float | None = None) -> str:
         """Why `version` of the list at `path` must not be resumed from; empty where it may.
@@ -52,10 +71,6 @@ class Lineage:
         if now.isdigit() and version.isdigit() and int(now) < int(version):
             return "rewound"
         return ""
-
-    def unseen(self) -> float:
-        """Seconds since the member last gave a sign of life."""
-        return time.monotonic() - self._kube.seen
 
     async def _lease_stands(self) -> bool:
         try:
@@ -85,7 +100,11 @@ class Lineage:
             metadata = {"name": NAME, "namespace": NAMESPACE}
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
             await self._kube.ask("POST", LEASES, body=self._stamped(lease, 1))
+            self.made = True
             return 1
+        return await self._write(lease)
+
+    async def _write(self, lease: dict[str, Any]) -> int:
         counter = _counter(lease) + 1
         await self._kube.ask("PUT", f"{LEASES}/{NAME}", body=self._stamped(lease, counter))
         return counter

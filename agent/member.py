@@ -27,7 +27,7 @@ from agent.lineage import Lineage
 from agent.metrics import Metrics, Sample
 from agent.proof import prove
 from agent.push import Push, SessionLost
-from agent.session import Session, SessionEnd, Sure
+from agent.session import Rewound, Session, SessionEnd, Sure
 from agent.settings import MemberSettings, Settings
 from agent.types import Types
 from schema.errors import Fenced, FleetpediaError, Forbidden, Unauthorized
@@ -106,6 +106,9 @@ class Member:
             return_value: float | None = None
         except* (SessionEnd, SessionLost) as group:
             end = _first(group)
+            if isinstance(end, Rewound):
+                lineage.forget()
+                self._sure.types.clear()
             log.info("session ends", extra={"reason": str(end)})
             return_value = max(getattr(end, "pause", 0.0), backoff.next())
         except* Fenced as group:
@@ -151,6 +154,7 @@ class Member:
             group.create_task(heart.run())
             group.create_task(Orders(session, types, self._done).run())
             group.create_task(prove(session, types))
+            group.create_task(lineage.renew())
 
     async def _open(self, kube: Kube, hub: Hub, lineage: Lineage, facts: FactFinder) -> Session:
         namespace = msgspec.json.decode(await kube.get(KUBE_SYSTEM), type=_Namespace)
@@ -185,9 +189,10 @@ class Member:
         self._store = welcome.store
         if lineage.counter is None:
             return "no-lease"
-        if welcome.lineage is None:
-            return "first-lease"
-        if welcome.lineage > lineage.counter or (lineage.counter == 1 and welcome.lineage != 1):
+        if welcome.lineage is None or lineage.made:
+            # `sure` still lets a later session of this process resume what this one has compared.
+            return "no-lease-before"
+        if welcome.lineage > lineage.counter:
             self._sure.types.clear()
             return "rewound"
         return ""

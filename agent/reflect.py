@@ -21,7 +21,7 @@ from agent.backoff import Backoff
 from agent.compare import Comparison
 from agent.errors import Forbidden, Gone, KubeError, NotFound, Throttled
 from agent.kube import Event, Watch
-from agent.session import Session, key_of
+from agent.session import Rewound, Session, key_of
 from agent.slim import Slimmer, Unreadable, version_of
 from agent.status import TypeStatus
 from schema.errors import Fenced, FleetpediaError
@@ -45,8 +45,6 @@ class Reflector:
         self.status = TypeStatus(stored.id, slimmer.type.name, status_changed)
         self.version = ""
         """Everything up to it is in the buffer or beyond."""
-        self.syncs = 0
-        """How often the type was brought in sync; directives wait for it to rise."""
         self.failures = 0
         self._session, self.slimmer = session, slimmer
         self._stored = stored
@@ -58,6 +56,7 @@ class Reflector:
         self._broken_at: float | None = None
         """time.monotonic when the member was last seen before the watch broke by an error."""
         self._wake = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._backoff = Backoff(0.2, 30.0)
 
     def compare_soon(self, reason: str) -> None:
@@ -66,6 +65,13 @@ class Reflector:
         self._wake.set()
         if self._watch:
             self._watch.close()
+
+    async def compared(self, reason: str) -> None:
+        """Compare soon, and wait until that (or a sync that runs already) is through."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self.compare_soon(reason)
+        await done
 
     def member_is_back(self, seen: float) -> None:
         """The member answers again; `seen`: time.monotonic at which it last had before. Its old connections are dead."""
@@ -83,6 +89,8 @@ class Reflector:
                     reason = await self._why_sync()
                 if not reason and self._broken_at is not None:
                     reason = await self._doubt(self._broken_at)
+                    if reason == "rewound" and self._session.lineage.counter is not None:
+                        raise Rewound("the member was restored from a backup")
                     self._broken_at = None
                 if reason:
                     await self._sync(reason)
@@ -136,7 +144,10 @@ class Reflector:
         self.version = version
         session.buffer.mark(self.id, version, listed=True, shape=self.slimmer.shape)
         session.sure.types.add(key_of(self.type))
-        self.syncs += 1
+        waiting, self._waiting = self._waiting, []
+        for compared in waiting:
+            if not compared.done():
+                compared.set_result(None)
         log.info(
             "in sync",
             extra={

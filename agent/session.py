@@ -27,6 +27,10 @@ class SessionEnd(Exception):
         self.pause = pause
 
 
+class Rewound(SessionEnd):
+    """The member was restored from a backup: its Lease tells the aggregator in the next session's hello."""
+
+
 @dataclass
 class Sure:
     """Types that this process has brought in sync itself, so that a later session of it may resume them. Emptied when the

@@ -263,6 +263,8 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     buffered_bytes: int = 0
     message: str = ""
     """Why the member does not answer, where it does not."""
+    lineage: int | None = None
+    """The Lease's counter as last renewed (`Hello.lineage`): a backup taken since the hello is then older, too."""
 
 
 class HeartbeatReply(msgspec.Struct, omit_defaults=True):

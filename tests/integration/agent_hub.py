@@ -65,6 +65,8 @@ class AgentHub:
         self.results: dict[int, wire.DirectiveResult] = {}
         self.faults: dict[str, list[Callable[[], web.Response | None]]] = {}
         """By path: each is called once, in order; what it answers instead, None = nothing special."""
+        self.refuse: Callable[[list[wire.Delta]], bool] = lambda _: False
+        """Batches for which it is true are answered with 400."""
         self.lose_acks = 0
         """So many commits whose answer never arrives."""
         self.gate = asyncio.Event()
@@ -228,6 +230,8 @@ class AgentHub:
             return wire.Ack(self.acked)
         if batch.first != self.acked + 1:
             raise errors.Gap(f"expected {self.acked + 1}, got {batch.first}", acked=self.acked)
+        if self.refuse(batch.deltas):
+            raise errors.BadRequest("the batch is refused")
         deletes = [delta for delta in batch.deltas if isinstance(delta, wire.Delete)]
         others = [delta for delta in batch.deltas if not isinstance(delta, wire.Delete)]
         keys = [(delta.type, delta.namespace, delta.name) for delta in others]
@@ -245,13 +249,13 @@ class AgentHub:
         held, key = self.types[delta.type], (delta.namespace, delta.name)
         name = held.type.name
         if isinstance(delta, wire.Delete):
-            for table in (held.rows, held.rejected):
-                row = table.get(key)  # type: ignore[attr-defined]
-                if row is not None and row.uid == delta.uid:
-                    del table[key]  # type: ignore[attr-defined]
-                    self.log.append(("deleted", name, *key))
-                    return True
-            return False
+            row = held.prints().get(key)
+            if row is None or row.uid != delta.uid:
+                return False
+            held.rows.pop(key, None)
+            held.rejected.pop(key, None)
+            self.log.append(("deleted", name, *key))
+            return True
         before = held.rows.get(key)
         self.counts["rows"] += 1
         if isinstance(delta, wire.Reject):
