@@ -1,7 +1,7 @@
 """What is read but not yet committed. Keyed: the newest state of an object wins, deletes are kept.
 
-An object that is deleted and made again is two entries, told apart by uid. The buffer is bounded in objects and bytes;
-whoever fills it waits for `room`, so a slow aggregator slows the reading of lists and watches down and nothing piles up."""
+An object that is deleted and made again is two entries, told apart by uid. The buffer is bounded in objects and bytes:
+whoever fills it waits for `room`, so a slow aggregator slows the reading of lists and watches down."""
 
 from __future__ import annotations
 

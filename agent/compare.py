@@ -88,8 +88,8 @@ class Comparison:
         return exactly or version, digest
 
     async def _repair(self, version: str, differing: list[int]) -> str:
-        """List again, at `version` where the server still has it (else at any: the watch from `version` repairs what lies
-        between), and put what the store has otherwise, or too much."""
+        """List again, at `version` where the server still has it (else at any: the watch from `version` repairs what
+        lies between), and put what the store has otherwise, or too much."""
         rows = await self._session.fingerprints(self._id, differing)
         before = self.sent
         try:

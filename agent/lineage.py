@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 NAMESPACE: Final = "fleetpedia-system"
 NAME: Final = "fleetpedia-agent"
 LEASES: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-RENEW_SECONDS: Final = 60.0
+RENEW_SECONDS: Final = 20.0
 SIGHT_SECONDS: Final = 5.0
 """Without a Lease: a member out of sight for longer may have been restored meanwhile."""
 
@@ -42,7 +42,7 @@ class Lineage:
         return self.counter
 
     async def renew(self) -> None:
-        """Raise the counter every minute, so that a backup is known as one whenever it was taken. For ever."""
+        """Raise the counter now and then, so that a backup is known as one whenever it was taken. For ever."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             if self.counter is None:

@@ -15,9 +15,14 @@ from tests.integration.agent_hub import TOKEN, AgentHub
 
 
 @asynccontextmanager
-async def agent(hub: AgentHub, kubeconfig: Path, context: str = "sim-1", **settings: Any) -> AsyncIterator[Member]:
-    """Runs while the block runs; an agent that ends by an error fails the test."""
-    token = kubeconfig.with_name("agent-token")
+async def agent(
+    hub: AgentHub, kubeconfig: Path | None, context: str = "sim-1", folder: Path | None = None, **settings: Any
+) -> AsyncIterator[Member]:
+    """Runs while the block runs; an agent that ends by an error fails the test. Without a kubeconfig it believes to
+    be in a pod, and its credential is put into `folder`."""
+    place = folder or (kubeconfig.parent if kubeconfig else None)
+    assert place is not None
+    token = place / "agent-token"
     token.write_text(TOKEN)
     own = MemberSettings(context, hub.url, token, None, kubeconfig, context, settings.pop("lease", "off"))
     member = Member(Settings((own,), **settings), own)

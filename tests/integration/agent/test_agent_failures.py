@@ -153,9 +153,7 @@ async def test_a_refused_batch_is_halved_until_the_bad_object_is_alone(fleet: Fl
         assert set(held.rows) | {("default", "poison")} == set(versions(fleet["sim-1"], "", "configmaps"))
 
 
-async def test_a_refused_credential_is_waited_out(
-    fleet: Fleet, hub: AgentHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_refused_credential_is_waited_out(fleet: Fleet, hub: AgentHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.member.REFUSED_SECONDS", 0.2)
     no = web.json_response({"reason": "Unauthorized", "message": "no such credential"}, status=401)
     hub.faults["session"] = [lambda: no]
