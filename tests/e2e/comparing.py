@@ -136,18 +136,18 @@ def _where(member: Any, index: Any, path: str = "") -> str:
 
 # -- Tables ---------------------------------------------------------------------------------------------------------
 def rows_of(table: dict[str, Any]) -> dict[Key, list[Any]]:
-    return {key_of(row["object"]): row["cells"] for row in table["rows"]}
+    return {key_of(row["object"]): row["cells"] for row in table["rows"] or ()}
 
 
 def without_cluster(table: dict[str, Any], cluster: str) -> dict[str, Any]:
     """Our Table without its first column, which must be CLUSTER and say `cluster`."""
     first = table["columnDefinitions"][0]
     assert first["name"].upper() == "CLUSTER", table["columnDefinitions"]
-    for row in table["rows"]:
+    for row in table["rows"] or ():
         assert row["cells"][0] == cluster, row
     return {
         "columnDefinitions": table["columnDefinitions"][1:],
-        "rows": [{**row, "cells": row["cells"][1:]} for row in table["rows"]],
+        "rows": [{**row, "cells": row["cells"][1:]} for row in table["rows"] or ()],
     }
 
 
@@ -176,9 +176,12 @@ def table_differences(member: dict[str, Any], index: dict[str, Any]) -> list[str
 def _cell_differences(key: Key, names: list[str], member: list[Any], index: list[Any]) -> Iterable[str]:
     if len(member) != len(index):
         return [f"{key}: {len(member)} cells in the member's row, {len(index)} in ours"]
+    if member[len(names) :] != index[len(names) :]:
+        return [f"{key}: beyond the columns: member {member[len(names) :]}, index {index[len(names) :]}"]
     return [
         f"{key} {name}: member {left!r}, index {right!r}"
-        for name, left, right in zip(names, member, index, strict=True)
+        # strict is off: for a few types the server prints more cells than it names columns.
+        for name, left, right in zip(names, member, index, strict=False)
         if not same_cell(left, right)
     ]
 

@@ -176,7 +176,7 @@ class Churn:
 
     Deterministic in what it does; `made` counts the calls that the API server took."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, *, keys: int = 40) -> None:
+    def __init__(self, plane: ControlPlane, namespace: str, *, keys: int = 41) -> None:
         self.made = 0
         self.failed = 0
         self._api = plane.api
@@ -220,14 +220,15 @@ class Churn:
                 self._stop.wait(0.02)
 
     def _step(self, turn: int) -> None:
+        # 7 and 41 have no common factor with 5: each key goes through all five steps, one at each visit.
         name = f"churn-{(turn * 7) % self._keys}"
-        kind = turn % 5
-        if kind in (0, 1):
-            self._api.create(self._path, config_map(name, {"turn": str(turn)}, turn=str(turn % 3)))
-        elif kind in (2, 3):
-            self._api.patch(f"{self._path}/{name}", {"data": {"turn": str(turn)}})
-        else:
+        step = turn % 5
+        if step in (2, 4):
             self._api.delete(f"{self._path}/{name}")
+        if step in (0, 2):
+            self._api.create(self._path, config_map(name, {"turn": str(turn)}, turn=str(turn % 3)))
+        if step in (1, 3):
+            self._api.patch(f"{self._path}/{name}", {"data": {"turn": str(turn)}})
 
 
 def latency(seen: Seen, condition: Callable[[], bool], what: str, *, limit: float) -> float:

@@ -263,7 +263,7 @@ def test_tokens_are_shown_once_and_listed_without_their_value(serving: Productio
     assert all(viewer not in row for (row,) in stored)
 
 
-# -- removal --------------------------------------------------------------------------------------------------------------
+# -- removal ----
 def test_a_removed_cluster_leaves_nothing_behind(serving: Production, two_planes: TwoPlanes) -> None:
     [(identity,)] = serving.sql("select id from fleet.cluster where name = 'm2'")
     rows = serving.sql("select count(*) from fleet.object where cluster_id = $1", identity)[0][0]
