@@ -1,4 +1,4 @@
-"""What the member says of itself: version, size, capacity. Asked now and then, at a cost that stays small beside the rest."""
+"""What the member says of itself: version, size, capacity. Asked now and then, at a small share of the time."""
 
 from __future__ import annotations
 

@@ -38,8 +38,10 @@ class _Rule:
         self._labels: Selector = parse_label_selector(rule.labels)
 
     def matches(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        if self._namespaces:
-            # An object outside namespaces is in none of those that the rule names.
-            if not namespace or not any(fnmatchcase(namespace, pattern) for pattern in self._namespaces):
-                return False
+        if self._namespaces and not self._names(namespace):
+            return False
         return self._labels.matches(labels)
+
+    def _names(self, namespace: str) -> bool:
+        """An object outside namespaces is in none of those that a rule names."""
+        return bool(namespace) and any(fnmatchcase(namespace, pattern) for pattern in self._namespaces)

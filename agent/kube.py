@@ -134,7 +134,7 @@ class Kube:
             raise self._failed(error, what) from error
 
     async def list_version(self, path: str) -> tuple[str, int]:
-        """Version and object count of a list, from a quorum read: the cache may lag behind, or run ahead of a restore."""
+        """Version and object count of a list, by a quorum read: the cache may lag, or run ahead of a restore."""
         data = await self.get(path, {"limit": "1"}, accept=METADATA_LIST)
         page = _decode_list(data, path)
         return page.metadata.resourceVersion, len(page.items or ()) + (page.metadata.remainingItemCount or 0)

@@ -19,7 +19,7 @@ PLUGIN_SECONDS: Final = 300.0
 
 
 def load(path: str | Path, context: str = "") -> Access:
-    """Read the file once. `context`: else the file's current one. Raises AccessError that says what is wrong and where."""
+    """Read the file once. `context`: else its current one. Raises AccessError that says what is wrong and where."""
     path = Path(path).expanduser()
     config = _parsed(path)
     name = context or str(config.get("current-context") or "")

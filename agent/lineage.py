@@ -1,8 +1,8 @@
 """Whether a member is still the one that the store knows: restored from a backup, its versions mean other objects.
 
-A watch from a version above the member's own gets no error and silently drops events (traps 16), so before any resume we
-ask. The witness is a counter in a Lease of ours that each start raises; the store keeps the last one. Where no Lease may
-be written nothing is installed in the member: then each start compares by digest."""
+A watch from a version above the member's own gets no error and silently drops events (traps 16), so before any resume
+we ask. The witness is a counter in a Lease of ours that each start raises; the store keeps the last one. Where no Lease
+may be written nothing is installed in the member: then each start compares by digest."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""HTTPS_PROXY, HTTP_PROXY and NO_PROXY as Go programs read them: host suffixes, addresses, CIDRs; never for loopback."""
+"""HTTPS_PROXY, HTTP_PROXY and NO_PROXY as Go programs read them: suffixes, addresses, CIDRs; never for loopback."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
@@ -25,9 +27,7 @@ def _bypassed(host: str, port: int | None, no_proxy: str) -> bool:
     return any(_covers(entry.strip().lower(), host, address, port) for entry in no_proxy.split(",") if entry.strip())
 
 
-def _covers(
-    entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: int | None
-) -> bool:
+def _covers(entry: str, host: str, address: Address | None, port: int | None) -> bool:
     if entry == "*":
         return True
     if address is not None:
@@ -44,7 +44,7 @@ def _covers(
     return (host == bare and not entry.startswith(".")) or host.endswith(f".{bare}")
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

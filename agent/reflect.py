@@ -74,7 +74,7 @@ class Reflector:
         await done
 
     def member_is_back(self, seen: float) -> None:
-        """The member answers again; `seen`: time.monotonic at which it last had before. Its old connections are dead."""
+        """The member answers again; `seen`: time.monotonic at which it last had. Its old connections are dead."""
         self._wake.set()
         if self._watch and self._watch_since < seen:
             self._broken_at = seen if self._broken_at is None else self._broken_at

@@ -14,7 +14,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def redacted(raw: bytes) -> bytes:
-    """The Secret without values. Raises msgspec.DecodeError where it is not of a Secret's form: then nothing may leave."""
+    """The Secret without values. Raises msgspec.DecodeError where it has no Secret's form: then nothing may leave."""
     members = _members.decode(raw)
     for name in ("data", "stringData"):
         if name in members and bytes(members[name]) != b"null":

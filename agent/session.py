@@ -33,8 +33,8 @@ class Rewound(SessionEnd):
 
 @dataclass
 class Sure:
-    """Types that this process has brought in sync itself, so that a later session of it may resume them. Emptied when the
-    member or the store is another one than it was."""
+    """Types that this process has brought in sync itself, so that a later session of it may resume them. Emptied when
+    the member or the store is another one than it was."""
 
     types: set[TypeKey] = field(default_factory=set)
 

@@ -136,8 +136,8 @@ def _prefix(head: _Head, api_version: str, kind: str) -> bytes:
 def _value(text: bytes, key: bytes, value: bytes) -> int:
     """Where `value` begins behind the first `key` that it follows at once; -1 where the spacing is unusual.
 
-    Compared in place: searching for a value of several KB costs ten times as much. The first one is the right one:
-    nothing before it can hold the same bytes, for they contain the object's own resourceVersion or stand in no string."""
+    Compared in place: searching for a value of several KB costs ten times as much. The first is the right one: nothing
+    before it can hold the same bytes, for they contain the object's own resourceVersion or stand in no string."""
     at = text.find(key)
     while at >= 0:
         begin = at + len(key)
