@@ -34,7 +34,7 @@ class Hub:
             await self._http.close()
 
     async def call(self, path: str, message: msgspec.Struct, kind: type[M], timeout: float = REQUEST_SECONDS) -> M:
-        """Raises errors.FleetpediaError; Unavailable where the aggregator does not answer in time, or in other words."""
+        """Raises errors.FleetpediaError; Unavailable where the aggregator does not answer, or not in time."""
         if self._http is None:
             raise RuntimeError("Hub is used outside its async with")
         url = f"{self.access.server}/agent/v1/{path}"

@@ -1,7 +1,7 @@
 """Proof on demand: list a type anew and compare with all that the store holds, object by object.
 
-The world moves meanwhile, so what differs is read again (from the member and from the store, key by key) after the buffer
-has drained; only what then still differs counts."""
+The world moves meanwhile, so what differs is read again (from the member and from the store, key by key) after the
+buffer has drained; only what then still differs counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An aggregator in memory that keeps to `schema.wire`: guard, rows, digests, directives. For tests of the agent alone."""
+"""An aggregator in memory that keeps to `schema.wire`: guard, rows, digests, directives. For tests of the agent."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class AgentHub:
             held.type, held.gone = announced.type, False
             objects = len(held.rows) + len(held.rejected)
             stored.append(wire.StoredType(id, held.resource_version, held.shape, objects))
-        for id, held in self.types.items():
+        for held in self.types.values():
             key = (held.type.group, held.type.version, held.type.resource)
             verdict = next((g for g in announce.gone if (g.group, g.version, g.resource) == key), None)
             if verdict:
