@@ -81,7 +81,7 @@ class Database:
             await _check(url)
             write_pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                min_size=0,
                 max_size=writers,
                 max_inactive_connection_lifetime=0,
                 command_timeout=COMMAND_SECONDS,
@@ -90,7 +90,7 @@ class Database:
             )
             read_pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                min_size=0,
                 max_size=readers,
                 command_timeout=COMMAND_SECONDS,
                 init=_init,
