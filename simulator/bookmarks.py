@@ -78,7 +78,10 @@ _EMPTY: dict[tuple[str, str], bytes] = {
 def bookmark(served: ServedType, rv: int, initial_end: bool) -> bytes:
     """The event's bytes; `initial_end` says that the initial events of a WatchList are over."""
     head = type_meta(served)
-    mark = b'"annotations":{"%b":"true"}' % INITIAL_EVENTS_END.encode() if initial_end else b""
+    notes = [] if served.kind != "DaemonSet" else [b'"deprecated.daemonset.template.generation":"0"']
+    if initial_end:
+        notes.append(b'"%b":"true"' % INITIAL_EVENTS_END.encode())
+    mark = b'"annotations":{%b}' % b",".join(notes) if notes else b""
     version = b'"resourceVersion":"%d"' % rv
     parts = (mark, version) if served.custom else (version, mark)
     meta = b",".join(part for part in parts if part)

@@ -12,8 +12,9 @@ import orjson
 from . import status
 from .rows import Identity, Row
 
-_SET = re.compile(r"^\s*(!?)\s*([\w./-]+)\s*$|^\s*([\w./-]+)\s+(in|notin)\s*\(([^()]*)\)\s*$")
-_EQUAL = re.compile(r"^\s*([\w./-]+)\s*(==|=|!=)\s*([\w.-]*)\s*$")
+_KEY = r"(?:[a-z0-9][a-z0-9.-]*/)?[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?"
+_SET = re.compile(rf"^\s*(!?)\s*({_KEY})\s*$|^\s*({_KEY})\s+(in|notin)\s*\(([^()]*)\)\s*$", re.ASCII)
+_EQUAL = re.compile(rf"^\s*({_KEY})\s*(==|=|!=)\s*([\w.-]*)\s*$", re.ASCII)
 _COMMA = re.compile(r",(?![^()]*\))")
 
 Test = Callable[[dict[str, str]], bool]
