@@ -79,8 +79,8 @@ def _objects(client: Client, served: list[Served], options: argparse.Namespace) 
         while True:
             query = _query(options) | {"limit": min(_PAGE, options.limit or _PAGE), "continue": token}
             page = warn(client.request("GET", _path(one, options), query=query)).json()
-            for item in page["items"] or []:
-                items.append({"apiVersion": one.api_version, "kind": one.kind} | item)
+            whole = {"apiVersion": one.api_version, "kind": one.kind}
+            items += [whole | item for item in page["items"] or []]
             token = page["metadata"].get("continue")
             if not token or (options.limit and len(items) >= options.limit):
                 break

@@ -21,6 +21,8 @@ from aggregator.storage.embedded import Account, drop
 log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PYTHON: Final = (sys.executable, "-P", "-m")
+"""-P: a folder that happens to be called `agent` where we are started is not ours."""
 _SHORTEST: Final = 0.1
 _LONGEST: Final = 3.0
 """Seconds before a restart: a pid file is replaced within five seconds of a death, however often it dies."""
@@ -49,12 +51,13 @@ class Child:
     name: str
     prepare: Callable[[], Awaitable[Program]]
     pid_file: Path
+    first_pause: float = _SHORTEST
+    """Seconds between a death and the next start; doubles with each death, up to three."""
     restarts: int = 0
     pid: int | None = None
     problem: str = ""
     """Why it is not running, or why its last life ended."""
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
-    _stopping: bool = field(default=False, repr=False)
 
     def start(self) -> None:
         """Begin to keep it running. Call from a running event loop."""
@@ -62,13 +65,12 @@ class Child:
 
     async def stop(self) -> None:
         """Returns when the process has ended."""
-        self._stopping = True
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        pause = _SHORTEST
+        pause = self.first_pause
         while True:
             begun = time.monotonic()
             try:
@@ -76,7 +78,7 @@ class Child:
             except Exception as error:  # a child that cannot be started is tried again for ever, and says why
                 self.problem = str(error) or repr(error)
             if time.monotonic() - begun > _GOOD_LIFE:
-                pause = _SHORTEST
+                pause = self.first_pause
             log.warning("%s: %s; again in %.1f s", self.name, self.problem, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST)

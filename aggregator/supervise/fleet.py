@@ -60,10 +60,8 @@ def why_not_in_sync(view: View | None, seconds: float) -> str:
     late = [
         f"{type['type']}: {type['state']} {type.get('reason') or ''}".strip() for type in types if not _synced(type)
     ]
-    if late:
-        more = f" and {len(late) - 3} more types" if len(late) > 3 else ""
-        return "; ".join(late[:3]) + more
-    return "" if view.get("phase") == "Ready" else view.get("message") or f"phase {view.get('phase')}"
+    more = f" and {len(late) - 3} more types" if len(late) > 3 else ""
+    return "; ".join(late[:3]) + more
 
 
 def _synced(type: View) -> bool:

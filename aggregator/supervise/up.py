@@ -22,7 +22,7 @@ from aggregator.certificates import ensure_certificates
 from aggregator.client import ApiError, Client, UnreachableError
 from aggregator.storage import embedded
 from aggregator.supervise import fleet
-from aggregator.supervise.child import Child, Program
+from aggregator.supervise.child import PYTHON, Child, Program
 from aggregator.supervise.folder import DataFolder, Demo, Member, State
 from aggregator.supervise.leftovers import end_leftovers
 from aggregator.supervise.listen import ANYWHERE, Address, choose_address
@@ -32,11 +32,11 @@ from aggregator.supervise.report import Report
 from schema.errors import BadRequest, Unavailable
 
 log = logging.getLogger(__name__)
-PYTHON: Final = (sys.executable, "-P", "-m")
-"""-P: a folder that happens to be called `agent` where we are started is not ours."""
 _POLL_SECONDS: Final = 0.5
 _FOLLOW_SECONDS: Final = 3.0
 _START_SECONDS: Final = 120.0
+_AGENT_PAUSE: Final = 1.0
+"""Before an agent that died is started again: one that cannot live must not keep a machine busy."""
 _HOPELESS: Final = 4
 """Deaths of a process that has never been ready, after which a start is given up."""
 
@@ -218,7 +218,7 @@ class _Up:
         async def program() -> Program:
             return Program(f"agent-{member.name}", tuple(command), log_file)
 
-        self.agents[member.name] = self._keep(3, f"agent-{member.name}", program)
+        self.agents[member.name] = self._keep(3, f"agent-{member.name}", program, pause=_AGENT_PAUSE)
 
     async def _wait_in_sync(self, names: list[str], begun: float) -> None:
         """Report how far the members are, until all are in sync or time is over; both end the start."""
@@ -316,8 +316,8 @@ class _Up:
             await asyncio.gather(*(child.stop() for child in stage))
 
     # -- small parts --------------------------------------------------------------------------------------------------
-    def _keep(self, stage: int, name: str, program: Callable[[], Awaitable[Program]]) -> Child:
-        child = Child(name, program, self.folder.pid_file(name))
+    def _keep(self, stage: int, name: str, program: Callable[[], Awaitable[Program]], pause: float = 0.1) -> Child:
+        child = Child(name, program, self.folder.pid_file(name), first_pause=pause)
         self.stages[stage].append(child)
         child.start()
         return child
