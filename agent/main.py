@@ -9,7 +9,7 @@ import sys
 
 import uvloop
 
-from agent import logs
+from agent import logs, memory
 from agent.access import AccessError
 from agent.member import Member
 from agent.server import serve
@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read(arguments)
         logs.to_stderr(settings.log_format, settings.log_level)
+        memory.prepare()
         uvloop.run(run(settings))
     except (SettingsError, AccessError) as error:
         print(f"fleetpedia-agent: {error}", file=sys.stderr)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from agent.buffer import MAX_BYTES, MAX_OBJECTS
 
 
 class SettingsError(Exception):
@@ -38,8 +40,8 @@ class Settings:
     metrics: str = ""
     log_format: str = "json"
     log_level: str = "info"
-    buffer_objects: int = field(default=4000)
-    buffer_bytes: int = field(default=12 * 1024 * 1024)
+    buffer_objects: int = MAX_OBJECTS
+    buffer_bytes: int = MAX_BYTES
 
 
 _FLAGS = (

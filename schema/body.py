@@ -49,9 +49,13 @@ class Owner(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
-    metadata: msgspec.Raw = msgspec.Raw(b"")
+    metadata: Metadata
     apiVersion: str = ""  # noqa: N815
     kind: str = ""
+
+
+class _RawHead(msgspec.Struct):
+    metadata: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Cut(NamedTuple):
@@ -61,6 +65,7 @@ class Cut(NamedTuple):
 
 
 _head = msgspec.json.Decoder(_Head)
+_head_raw = msgspec.json.Decoder(_RawHead)
 _metadata = msgspec.json.Decoder(Metadata)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
@@ -82,46 +87,83 @@ def cut(raw: bytes, api_version: str, kind: str) -> Cut:
 def _cut(raw: bytes, readable: bytes, api_version: str, kind: str) -> Cut:
     """`readable` has the same length as `raw`, and what the decoder refuses is replaced in it."""
     head = _head.decode(readable)
-    span = bytes(head.metadata)
-    metadata = _metadata.decode(span)
+    metadata = head.metadata
+    span = _span(readable, head)
     version = metadata.resourceVersion.encode()
+    if span is None or not version:
+        return _cut_slowly(readable, api_version, kind)
+    start, end = span
+    managed = _managed(readable, start, end, bytes(metadata.managedFields))
+    found = _annotations(readable, start, end, bytes(metadata.annotations))
     quoted = b'"resourceVersion":"' + version + b'"'
-    start = _value(readable, b'"metadata":', span)
+    version_at = readable.find(quoted, start, end) + len(quoted) - 1 - len(version)
     # A label or annotation may be called resourceVersion too and have the same value.
-    if start < 0 or not version or span.count(quoted) != 1:
+    if managed is None or found is None or readable.count(quoted, start, end) != 1:
         return _cut_slowly(readable, api_version, kind)
-    end = start + len(span)
-    version_at = start + span.index(quoted) + len(quoted) - 1 - len(version)
-    cuts = [(version_at, version_at + len(version))]
-    managed = bytes(metadata.managedFields)
-    if managed:
-        member = _member(span, b'"managedFields":', managed)
-        if member is None:
-            return _cut_slowly(readable, api_version, kind)
-        cuts.append((start + member[0], start + member[1]))
-    found = _annotations(span, bytes(metadata.annotations))
-    if found is None:
-        return _cut_slowly(readable, api_version, kind)
-    cuts.sort()
+    version_cut = version_at, version_at + len(version)
+    first, second = (version_cut, managed) if version_at < managed[0] else (managed, version_cut)
     open_brace = raw.index(b"{") + 1
     prefix = _prefix(head, api_version, kind)
-    parts, at = [raw[:open_brace], prefix], open_brace
-    for first, last in cuts:
-        parts.append(raw[at:first])
-        at = last
-    parts.append(raw[at:])
+    body = b"".join((raw[:open_brace], prefix, raw[open_brace : first[0]], raw[first[1] : second[0]], raw[second[1] :]))
+    first_bytes, second_bytes = first[1] - first[0], second[1] - second[0]
 
     def moved(offset: int) -> int:
-        return offset + len(prefix) - sum(last - first for first, last in cuts if last <= offset)
+        gone = (first_bytes if first[1] <= offset else 0) + (second_bytes if second[1] <= offset else 0)
+        return offset + len(prefix) - gone
 
-    layout = (
-        moved(version_at),
-        moved(start + found[0]),
-        found[1],
-        moved(start),
-        moved(end),
-    )
-    return Cut(b"".join(parts), layout, metadata)
+    return Cut(body, (moved(version_at), moved(found[0]), found[1], moved(start), moved(end)), metadata)
+
+
+def _span(text: bytes, head: _Head) -> tuple[int, int] | None:
+    """Where the metadata object begins and ends, braces included; None where it cannot be told for sure.
+
+    The API server writes kind, apiVersion, metadata, and managedFields as the last member of metadata: then one look at
+    the object is enough. Else the decoder has to find the metadata's end in a second one."""
+    start = text.find(b'"metadata":') + len(b'"metadata":')
+    # Where something else comes first, it may hold the same bytes: a template that is a copy of the object.
+    first = text[: start - len(b'"metadata":')] in _usual_starts(head)
+    managed = bytes(head.metadata.managedFields)
+    if managed and first:
+        at = _value(text, b'"managedFields":', managed)
+        end = at + len(managed) + 1
+        if at > 0 and text[end - 1 : end] == b"}" and text[start : start + 1] == b"{":
+            return start, end
+    span = bytes(_head_raw.decode(text).metadata)
+    if not text.startswith(span, start) or not (first or text.count(b'"metadata":') == 1):
+        return None
+    return start, start + len(span)
+
+
+def _usual_starts(head: _Head) -> tuple[bytes, ...]:
+    kind, version = f'"kind":"{head.kind}",', f'"apiVersion":"{head.apiVersion}",'
+    return b"{", f"{{{kind}{version}".encode(), f"{{{version}{kind}".encode()
+
+
+def _managed(text: bytes, start: int, end: int, managed: bytes) -> tuple[int, int] | None:
+    """From where to where managedFields are cut out, with one comma beside them; an empty cut where there are none,
+    None where they are not found."""
+    if not managed:
+        return end, end
+    key = b'"managedFields":'
+    at = _value(text, key, managed, start)
+    if at < 0:
+        return None
+    first, last = at - len(key), at + len(managed)
+    if text[last : last + 1] == b",":
+        return first, last + 1
+    if text[first - 1 : first] == b",":
+        return first - 1, last
+    return (first, last) if text[first - 1 : first] == b"{" and text[last : last + 1] == b"}" else None
+
+
+def _annotations(text: bytes, start: int, end: int, annotations: bytes) -> tuple[int, int] | None:
+    if not annotations:
+        return start + 1, NO_ANNOTATIONS
+    at = _value(text, b'"annotations":', annotations, start)
+    # `"annotations":null` beside ours would be a duplicate key; such an object takes the slow way.
+    if at < 0 or at >= end or annotations == b"null":
+        return None
+    return at + len(annotations) - 1, EMPTY_ANNOTATIONS if annotations[1:-1].strip() == b"" else ANNOTATIONS
 
 
 def _prefix(head: _Head, api_version: str, kind: str) -> bytes:
@@ -133,41 +175,18 @@ def _prefix(head: _Head, api_version: str, kind: str) -> bytes:
     return prefix
 
 
-def _value(text: bytes, key: bytes, value: bytes) -> int:
-    """Where `value` begins behind the first `key` that it follows at once; -1 where the spacing is unusual.
+def _value(text: bytes, key: bytes, value: bytes, start: int = 0) -> int:
+    """Where `value` begins behind the first `key` from `start` that it follows at once; -1 where there is none.
 
     Compared in place: searching for a value of several KB costs ten times as much. The first is the right one: nothing
     before it can hold the same bytes, for they contain the object's own resourceVersion or stand in no string."""
-    at = text.find(key)
+    at = text.find(key, start)
     while at >= 0:
         begin = at + len(key)
         if text.startswith(value, begin):
             return begin
         at = text.find(key, begin)
     return -1
-
-
-def _member(span: bytes, key: bytes, value: bytes) -> tuple[int, int] | None:
-    """From where to where a member is cut out, with one comma beside it."""
-    at = _value(span, key, value)
-    if at < 0:
-        return None
-    start, end = at - len(key), at + len(value)
-    if span[end : end + 1] == b",":
-        return start, end + 1
-    if span[start - 1 : start] == b",":
-        return start - 1, end
-    return (start, end) if span[start - 1 : start] == b"{" and span[end : end + 1] == b"}" else None
-
-
-def _annotations(span: bytes, annotations: bytes) -> tuple[int, int] | None:
-    if not annotations:
-        return 1, NO_ANNOTATIONS
-    at = _value(span, b'"annotations":', annotations)
-    # `"annotations":null` beside ours would be a duplicate key; such an object takes the slow way.
-    if at < 0 or annotations == b"null":
-        return None
-    return at + len(annotations) - 1, EMPTY_ANNOTATIONS if annotations[1:-1].strip() == b"" else ANNOTATIONS
 
 
 def _cut_slowly(raw: bytes, api_version: str, kind: str) -> Cut:
@@ -208,6 +227,9 @@ def _rest(members: dict[str, msgspec.Raw]) -> bytes:
 _ESCAPES = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+
 def _lone_surrogates(text: bytes) -> list[int]:
     """Offsets of the `\\uXXXX` escapes that are one half of a pair without the other."""
     lone: list[int] = []
@@ -241,14 +263,16 @@ def _without_lone_surrogates(text: bytes) -> bytes:
 
 
 def _may_hold_surrogates(text: bytes) -> bool:
-    return b"\\ud" in text or b"\\uD" in text
+    return _SUSPECT.search(text) is not None
+
+
+def _holds_nul(text: bytes) -> bool:
+    return any(escape[1] == b"0000" for escape in _ESCAPES.finditer(text))
 
 
 def is_lossy(body: bytes) -> bool:
     """Whether it holds NUL, lone surrogates or bytes that are no UTF-8, none of which JSONB can hold (traps 32)."""
-    if b"\\u0000" in body and any(escape[1] == b"0000" for escape in _ESCAPES.finditer(body)):
-        return True
-    if _may_hold_surrogates(body) and _lone_surrogates(body):
+    if _SUSPECT.search(body) and (_holds_nul(body) or _lone_surrogates(body)):
         return True
     if body.isascii():
         return False
