@@ -8,6 +8,7 @@ from .types import ServedType
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _POD = b'{"metadata":{},"spec":{"containers":null}}'
 _BOTH = b',"spec":{},"status":{}'
+_SPEC = b',"spec":{}'
 _ROLE_REF = b',"roleRef":{"apiGroup":"","kind":"","name":""}'
 _NAMES = b'{"plural":"","kind":""}'
 _NODE_INFO = ",".join(
@@ -44,12 +45,12 @@ _EMPTY: dict[tuple[str, str], bytes] = {
     % _POD,
     ("networking.k8s.io/v1", "Ingress"): b',"spec":{},"status":{"loadBalancer":{}}',
     ("networking.k8s.io/v1", "NetworkPolicy"): b',"spec":{"podSelector":{}}',
-    ("networking.k8s.io/v1", "IPAddress"): b',"spec":{}',
+    ("networking.k8s.io/v1", "IPAddress"): _SPEC,
     ("networking.k8s.io/v1", "ServiceCIDR"): _BOTH,
     ("discovery.k8s.io/v1", "EndpointSlice"): b',"addressType":"","endpoints":null,"ports":null',
     ("storage.k8s.io/v1", "StorageClass"): b',"provisioner":""',
     ("storage.k8s.io/v1", "CSINode"): b',"spec":{"drivers":null},"status":{}',
-    ("storage.k8s.io/v1", "CSIDriver"): b',"spec":{}',
+    ("storage.k8s.io/v1", "CSIDriver"): _SPEC,
     ("storage.k8s.io/v1", "VolumeAttachment"): b',"spec":{"attacher":"","source":{},"nodeName":""},'
     b'"status":{"attached":false}',
     ("rbac.authorization.k8s.io/v1", "Role"): b',"rules":null',
@@ -60,7 +61,7 @@ _EMPTY: dict[tuple[str, str], bytes] = {
     b'"status":{"desiredReplicas":0,"currentMetrics":null}',
     ("autoscaling/v1", "HorizontalPodAutoscaler"): b',"spec":{"scaleTargetRef":{"kind":"","name":""},"maxReplicas":0},'
     b'"status":{"currentReplicas":0,"desiredReplicas":0}',
-    ("coordination.k8s.io/v1", "Lease"): b',"spec":{}',
+    ("coordination.k8s.io/v1", "Lease"): _SPEC,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): b',"spec":{"group":"","names":%b,"scope":"",'
     b'"versions":null},"status":{"conditions":null,"acceptedNames":%b,"storedVersions":null}' % (_NAMES, _NAMES),
     ("policy/v1", "PodDisruptionBudget"): b',"spec":{},"status":{"disruptionsAllowed":0,"currentHealthy":0,'
@@ -71,6 +72,32 @@ _EMPTY: dict[tuple[str, str], bytes] = {
     ("scheduling.k8s.io/v1", "PriorityClass"): b',"value":0',
     ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema"): b',"spec":{"priorityLevelConfiguration":{"name":""},'
     b'"matchingPrecedence":0},"status":{}',
+    ("certificates.k8s.io/v1", "CertificateSigningRequest"): b',"spec":{"request":null,"signerName":""},"status":{}',
+    ("certificates.k8s.io/v1", "ClusterTrustBundle"): b',"spec":{"trustBundle":""}',
+    (
+        "certificates.k8s.io/v1",
+        "PodCertificateRequest",
+    ): b',"spec":{"signerName":"","podName":"","podUID":"","serviceAccountName"'
+    b':"","serviceAccountUID":"","nodeName":"","nodeUID":"","stubPKCS10Reque'
+    b'st":null},"status":{}',
+    ("networking.k8s.io/v1", "IngressClass"): _SPEC,
+    ("storage.k8s.io/v1", "CSIStorageCapacity"): b',"storageClassName":""',
+    ("storage.k8s.io/v1", "VolumeAttributesClass"): b',"driverName":""',
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy"): _SPEC,
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding"): _SPEC,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): _BOTH,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"): _SPEC,
+    ("resource.k8s.io/v1", "DeviceClass"): _SPEC,
+    ("resource.k8s.io/v1", "DeviceTaintRule"): b',"spec":{"taint":{"key":"","effect":""}},"status":{}',
+    ("resource.k8s.io/v1", "ResourceClaim"): b',"spec":{"devices":{"requests":null}},"status":{}',
+    ("resource.k8s.io/v1", "ResourceClaimTemplate"): b',"spec":{"metadata":{},"spec":{"devices":{"requests":null}}}',
+    ("resource.k8s.io/v1", "ResourceSlice"): b',"spec":{"driver":"","pool":{"name":"","generation":0,"resourceSliceCo'
+    b'unt":0}}',
+    ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration"): b',"spec":{"type":""},"status":{}',
+    (
+        "storagemigration.k8s.io/v1",
+        "StorageVersionMigration",
+    ): b',"spec":{"resource":{"group":"","resource":""}},"status":{}',
     ("node.k8s.io/v1", "RuntimeClass"): b',"handler":""',
 }
 

@@ -201,10 +201,15 @@ class Churn:
 
     def __init__(self, members: list[Member], rate: float, seed: int) -> None:
         self._lives = [Life(member, seed) for member in members]
+        self._by_name = {member.name: life for member, life in zip(members, self._lives, strict=True)}
         self._rate = rate
         self._changed = asyncio.Event()
         self.dropped = 0
         """Changes that were left out because the process could not keep up."""
+
+    def step(self, member: str) -> None:
+        """One change of one member, now."""
+        self._by_name[member].step()
 
     @property
     def rate(self) -> float:

@@ -27,6 +27,8 @@ from .types import ServedType
 from .web import Edge, MemberFace
 from .writes import Body, Writer
 
+TICKS = 100_000
+"""Versions that a second is worth to a counter which goes on from the clock: more than a process can hand out."""
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
@@ -176,9 +178,9 @@ class Fleet:
             state.born = int(time.time())
         members = self._make_members(state)
         self.churn = Churn(list(members.values()), settings.churn, settings.seed)
-        self._faces: dict[str, MemberFace] = {}
-        admin = Admin(self._faces, self.faults, self.churn)
-        edge = Edge(self._faces, admin.handle)
+        self.faces: dict[str, MemberFace] = {}
+        admin = Admin(self.faces, self.faults, self.churn)
+        edge = Edge(self.faces, admin.handle)
         self._runner = web.ServerRunner(web.Server(edge.handle), shutdown_timeout=0.2)
         await self._runner.setup()
         context = None
@@ -192,7 +194,7 @@ class Fleet:
         self.url = f"{'https' if settings.tls else 'http'}://{settings.host}:{state.port}"
         for name, member in members.items():
             address = f"{settings.host}:{state.port}"
-            self._faces[name] = MemberFace(member, self.faults, address, settings.bookmark_seconds)
+            self.faces[name] = MemberFace(member, self.faults, address, settings.bookmark_seconds)
             self.members[name] = MemberHandle(member, f"{self.url}/{name}")
         self._publish(state)
         self._tasks.append(asyncio.create_task(self.churn.run()))
@@ -202,7 +204,7 @@ class Fleet:
         templates = Templates(settings.seed, settings.pod_bytes)
         populations: dict[int, Population] = {}
         members: dict[str, Member] = {}
-        birth = state.born * 1000
+        birth = state.born * TICKS
         for index, name in enumerate(self.names):
             variant = index % VARIANTS
             if variant not in populations:
@@ -212,7 +214,7 @@ class Fleet:
             # A counter that was not saved goes on from the clock, which no rate of change outruns; what had changed
             # is forgotten then, as in a member restored from a backup, and old versions are 410.
             kept = state.counters.get(name)
-            rv = kept or max(birth, int(time.time() * 1000))
+            rv = kept or max(birth, int(time.time() * TICKS))
             base = birth - population.count - 1
             member = Member(name, population, settings.seed, state.token(name), rv, base, settings.window)
             if kept:
