@@ -44,7 +44,7 @@ tricky = st.sampled_from(
         "41",
         "\\",
         "\x00",
-        "\ud83d\ude00",
+        "\U0001f600",
     ]
 )
 metadata = st.fixed_dictionaries(
@@ -83,7 +83,7 @@ def spelled(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
     ascii_only = draw(st.booleans())
     indent = draw(st.sampled_from([None, None, 1]))
     text = json.dumps(obj, separators=separators, ensure_ascii=ascii_only, indent=indent)
-    return text.encode("utf-8", "surrogatepass"), obj
+    return text.encode(), obj
 
 
 def expected(obj: dict[str, Any]) -> dict[str, Any]:
@@ -112,20 +112,9 @@ def test_join_gives_the_object_with_version_and_annotations(given: tuple[bytes, 
 @settings(max_examples=200)
 @given(spelled())
 def test_the_body_does_not_depend_on_the_version(given: tuple[bytes, dict[str, Any]]) -> None:
-    raw, obj = given
+    obj = given[1]
     other = {**obj, "metadata": {**obj["metadata"], "resourceVersion": "1234567"}}
-    text = orjson.dumps(other) if not _surrogates(other) else json.dumps(other).encode()
-    same_spelling = orjson.dumps(obj) if not _surrogates(obj) else json.dumps(obj).encode()
-    assert cut(same_spelling, "v1", "Pod").body == cut(text, "v1", "Pod").body
-    assert raw
-
-
-def _surrogates(obj: Any) -> bool:
-    try:
-        json.dumps(obj, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+    assert cut(orjson.dumps(obj), "v1", "Pod").body == cut(orjson.dumps(other), "v1", "Pod").body
 
 
 def spell(**meta: Any) -> bytes:
