@@ -67,13 +67,13 @@ class _Joins:
     def whole(self, row: Row, kind: str, api_version: str) -> bytes:
         if row.body is None:
             return orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": self._remains(row)})
-        return bodies.join(inflated(row), _layout(row), str(row.cursor), ours(self.cluster(row), row))
+        return bodies.join(inflated(row), layout_of(row), str(row.cursor), ours(self.cluster(row), row))
 
     def partial(self, row: Row) -> bytes:
         if row.body is None:
             metadata = orjson.dumps(self._remains(row))
         else:
-            metadata = bodies.join_metadata(inflated(row), _layout(row), str(row.cursor), ours(self.cluster(row), row))
+            metadata = bodies.join_metadata(inflated(row), layout_of(row), str(row.cursor), ours(self.cluster(row), row))
         return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":' + metadata + b"}"
 
     def _remains(self, row: Row) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class _Joins:
         }
 
 
-def _layout(row: Row) -> bodies.Layout:
+def layout_of(row: Row) -> bodies.Layout:
     a, b, c, d, e = row.layout or (0, 0, 0, 0, 0)
     return a, b, c, d, e
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import orjson
 from aiohttp import web
 
+from aggregator.rbac.identity import Actor
 from aggregator.rbac.scope import Scope
 from aggregator.search.parse_kube import parse_get_options, parse_list_options
 from aggregator.search.run import Engine
@@ -22,6 +24,11 @@ from schema.errors import BadRequest, MethodNotAllowed, NotBuilt, NotFound
 _DISCOVERY_PARAMETERS: Final = frozenset({"timeout", "pretty"})
 
 
+class Identifies(Protocol):
+    async def actor(self, token: str) -> Actor:
+        """Raises Unauthorized."""
+
+
 class KubeServices(Protocol):
     """What the faces need of the aggregator's services."""
 
@@ -29,6 +36,8 @@ class KubeServices(Protocol):
     def engine(self) -> Engine: ...
     @property
     def catalog(self) -> Catalog: ...
+    @property
+    def identity(self) -> Identifies: ...
 
 
 def routes(services: KubeServices) -> list[web.RouteDef]:
@@ -65,10 +74,10 @@ class _Handler:
         self._services = services
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        scope: Scope = request["actor"].scope
+        actor: Actor = request["actor"]
         cluster = request.match_info.get("cluster")
         _refuse_writes(request, cluster)
-        face = Face.of(self._services.catalog, scope, cluster)
+        face = Face.of(self._services.catalog, actor.scope, cluster)
         target = parse_path(request.match_info.get("path", ""))
         if target.what == "objects":
             return await self._objects(request, face, target)
@@ -91,8 +100,16 @@ class _Handler:
             return await lists.get_object(request, engine, face, type, target, options)
         options = parse_list_options(parameters)
         if options.watch:
-            return await watch_objects(request, engine, face, type, target, options)
+            return await watch_objects(request, engine, face, type, target, options, self._current_scope(request))
         return await lists.list_objects(request, engine, face, type, target, options)
+
+    def _current_scope(self, request: web.Request) -> Callable[[], Awaitable[Scope]]:
+        token = request.headers.get("Authorization", "").partition(" ")[2].strip()
+
+        async def look() -> Scope:
+            return (await self._services.identity.actor(token)).scope
+
+        return look
 
 
 def _refuse_writes(request: web.Request, cluster: str | None) -> None:

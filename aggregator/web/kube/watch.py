@@ -41,8 +41,15 @@ Recheck = Callable[[], Awaitable[Scope]]
 
 
 async def watch_objects(
-    request: web.Request, engine: Engine, face: Face, type: FaceType, target: Target, options: ListOptions
+    request: web.Request,
+    engine: Engine,
+    face: Face,
+    type: FaceType,
+    target: Target,
+    options: ListOptions,
+    current_scope: Recheck,
 ) -> web.StreamResponse:
+    """`current_scope` tells what the caller may see now; a watch ends when that is no longer what it began with."""
     rendering = renderer(resource_form(request.headers.get("Accept", "")), face.catalog, type, options.include_object)
     query = question(face, type, target, options.where)
     watcher = Watcher(engine.database, face.catalog, query, face.scope, rendering.want)
@@ -54,7 +61,7 @@ async def watch_objects(
     response = web.StreamResponse()
     response.content_type = "application/json"
     response.headers.extend(headers(warnings(face, type, datetime.now(UTC))))
-    watch = _Watch(request, response, engine, face, type, query, options, rendering, watcher)
+    watch = _Watch(request, response, engine, face, type, query, options, rendering, watcher, current_scope)
     try:
         await watch.run(version)
     except ClientGoneError:
@@ -73,6 +80,7 @@ class _Watch:
     options: ListOptions
     rendering: Renderer
     watcher: Watcher
+    current_scope: Recheck
     look_at: float = 0.0
 
     async def run(self, version: int) -> None:
@@ -165,11 +173,8 @@ class _Watch:
         return now.definition == self.type.definition and now.conflicting == self.type.conflicting
 
     async def _same_scope(self) -> bool:
-        recheck: Recheck | None = self.request.get("recheck_scope")
-        if recheck is None:
-            return True
         try:
-            return await recheck() == self.face.scope
+            return await self.current_scope() == self.face.scope
         except Unavailable:
             return True
         except FleetpediaError:

@@ -12,45 +12,51 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from aggregator.rbac.identity import Actor
 from aggregator.rbac.scope import Scope
 from aggregator.search.run import Engine
 from aggregator.storage.catalog import Catalog
 from aggregator.storage.changes import ChangeFeed
 from aggregator.storage.pool import Database
+from aggregator.web import errors
 from aggregator.web.kube import routes
-from aggregator.web.kube.status import status_of
 from schema.errors import FleetpediaError
 from tests.integration.fleet import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, SERVICES, WIDGETS, Fleet, pod
 
 Client = TestClient[web.Request, web.Application]
 
 
+class Caller:
+    """Who asks, in place of tokens; a test may narrow the scope."""
+
+    def __init__(self) -> None:
+        self.scope = Scope.everything()
+
+    async def actor(self, token: str) -> Actor:
+        return Actor("somebody", "viewer", self.scope)
+
+
 @dataclass
 class Services:
     engine: Engine
     catalog: Catalog
+    identity: Caller
 
 
-@dataclass
-class Actor:
-    scope: Scope
-    name: str = "somebody"
-
-
-def application(services: Services, actor: Actor) -> web.Application:
+def application(services: Services) -> web.Application:
     @web.middleware
-    async def edge(
+    async def authenticated(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", web.NotAppKeyWarning)
-            request["actor"] = actor
+            request["actor"] = await services.identity.actor("")
         try:
             return await handler(request)
         except FleetpediaError as error:
-            return web.json_response(status_of(error), status=error.status)
+            return errors.render(request, error)
 
-    app = web.Application(middlewares=[edge])
+    app = web.Application(middlewares=[authenticated])
     app.add_routes(routes(services))
     return app
 
@@ -62,7 +68,7 @@ async def services(database: Database) -> AsyncIterator[Services]:
     await catalog.refresh()
     await feed.start()
     tasks = [asyncio.create_task(catalog.run()), asyncio.create_task(feed.run())]
-    yield Services(Engine(database, catalog, feed), catalog)
+    yield Services(Engine(database, catalog, feed), catalog, Caller())
     for task in tasks:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -70,14 +76,8 @@ async def services(database: Database) -> AsyncIterator[Services]:
 
 
 @pytest.fixture
-def actor() -> Actor:
-    """Who asks; a test may give it a narrower scope."""
-    return Actor(Scope.everything())
-
-
-@pytest.fixture
-async def client(services: Services, actor: Actor) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(application(services, actor))) as opened:
+async def client(services: Services) -> AsyncIterator[Client]:
+    async with TestClient(TestServer(application(services))) as opened:
         yield opened
 
 
