@@ -27,7 +27,6 @@ class Policies:
             return await clusters.fleet_policy(connection), False
 
     async def set_fleet(self, actor: Actor, policy: Policy) -> None:
-        actor.require_admin("set the sync policy")
         check(policy)
         async with self._database.writers.transaction() as connection:
             await clusters.set_fleet_policy(connection, policy)
@@ -37,7 +36,6 @@ class Policies:
 
     async def set_cluster(self, actor: Actor, name: str, policy: Policy | None) -> None:
         """None: back to the fleet's."""
-        actor.require_admin("set the sync policy")
         if policy is not None:
             check(policy)
         async with self._database.writers.transaction() as connection:

@@ -2,85 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final
 
 from aggregator.rbac.scope import Scope
+from aggregator.status.views import Allocatable, ClusterView, Condition, Phase, RejectedView, TypeView
 from aggregator.storage import rejected
 from aggregator.storage.catalog import Catalog, ClusterEntry, ClusterTypeEntry
 from aggregator.storage.pool import Database
 from schema.errors import NotFound
 from schema.resource import TypeState
 
-Phase = Literal["Pending", "Syncing", "Ready", "Degraded", "Stale", "Paused", "Removing"]
-View = dict[str, Any]
 _UNDER_WAY: Final[frozenset[TypeState]] = frozenset({"Pending", "Listing"})
 _TROUBLED: Final[frozenset[TypeState]] = frozenset({"Denied", "Failed"})
 REJECTED_SHOWN: Final = 20
 
+Counts = Mapping[tuple[int, int], int]
+"""Rejected objects by (cluster id, type id)."""
 
-async def all_clusters(database: Database, catalog: Catalog, scope: Scope) -> list[View]:
+
+async def all_clusters(database: Database, catalog: Catalog, scope: Scope) -> list[ClusterView]:
     """Every cluster that the scope shows, by name."""
     counts = await rejected.counts(database)
     now = datetime.now(UTC)
-    return [
-        view(catalog, entry, scope, now, counts.get(entry.id, 0))
-        for entry in catalog.clusters.values()
-        if scope.allows_cluster(entry.name)
-    ]
+    entries = [entry for entry in catalog.clusters.values() if scope.allows_cluster(entry.name)]
+    return [view(catalog, entry, scope, now, counts) for entry in entries]
 
 
-async def one_cluster(database: Database, catalog: Catalog, scope: Scope, name: str) -> View:
+async def one_cluster(database: Database, catalog: Catalog, scope: Scope, name: str) -> ClusterView:
     """One cluster with the objects that were set aside. Raises NotFound, also where the scope hides it."""
     entry = catalog.clusters.get(name)
     if entry is None or not scope.allows_cluster(name):
         raise NotFound(f"there is no cluster {name}; see: fleetpedia clusters list")
-    counts = await rejected.counts(database)
-    shown = view(catalog, entry, scope, datetime.now(UTC), counts.get(entry.id, 0))
-    if scope == Scope.everything():
-        shown["rejected"] = [
-            {
-                "type": catalog.type_by_id[row.type_id].definition.name if row.type_id in catalog.type_by_id else "",
-                "namespace": row.namespace,
-                "name": row.name,
-                "uid": row.uid,
-                "reason": row.reason,
-                "at": stamp(row.at),
-            }
-            for row in await rejected.some(database, entry.id, REJECTED_SHOWN)
-        ]
+    shown = view(catalog, entry, scope, datetime.now(UTC), await rejected.counts(database))
+    if not scope.namespaces and not scope.kinds:
+        shown.rejected = [_rejected(catalog, row) for row in await rejected.some(database, entry.id, REJECTED_SHOWN)]
     return shown
 
 
-def view(catalog: Catalog, entry: ClusterEntry, scope: Scope, now: datetime, rejected_objects: int) -> View:
+def view(catalog: Catalog, entry: ClusterEntry, scope: Scope, now: datetime, rejected_counts: Counts) -> ClusterView:
     types = _types(catalog, entry, scope)
-    # Counters are of whole types: to who may see some namespaces only they would tell of the others.
-    counted = not scope.namespaces
+    set_aside = sum(rejected_counts.get((entry.id, type.type_id), 0) for type in types)
     age = entry.age(now)
-    phase = phase_of(catalog, entry, types, now, rejected_objects)
-    return {
-        "name": entry.name,
-        "uid": entry.uid,
-        "phase": phase,
-        "labels": dict(entry.labels),
-        "version": entry.facts.kubernetes_version,
-        "platform": entry.facts.platform,
-        "apiServer": entry.facts.api_server,
-        "nodes": entry.facts.nodes,
-        "nodesReady": entry.facts.nodes_ready,
-        "pods": entry.facts.pods,
-        "allocatable": {"cpuMillicores": entry.facts.cpu, "memoryBytes": entry.facts.memory},
-        "created": stamp(entry.created),
-        "lastSeen": stamp(entry.member_seen),
-        "ageSeconds": None if age is None else round(age.total_seconds(), 1),
-        "stale": catalog.is_stale(entry, now),
-        "message": entry.message,
-        "objects": sum(type.objects for type in types) if counted else None,
-        "rejectedObjects": rejected_objects,
-        "policyGeneration": entry.policy_generation,
-        "conditions": _conditions(catalog, entry, types, now, rejected_objects),
-        "types": [_type_view(type, now, counted) for type in types],
-    }
+    facts = entry.facts
+    return ClusterView(
+        name=entry.name,
+        uid=entry.uid,
+        phase=phase_of(catalog, entry, types, now, set_aside),
+        labels=dict(entry.labels),
+        version=facts.kubernetes_version,
+        platform=facts.platform,
+        api_server=facts.api_server,
+        nodes=facts.nodes,
+        nodes_ready=facts.nodes_ready,
+        pods=facts.pods,
+        allocatable=Allocatable(facts.cpu, facts.memory),
+        created=stamp(entry.created),
+        last_seen=None if entry.member_seen is None else stamp(entry.member_seen),
+        age_seconds=None if age is None else round(age.total_seconds(), 1),
+        stale=catalog.is_stale(entry, now),
+        message=entry.message,
+        objects=sum(type.objects for type in types),
+        rejected_objects=set_aside,
+        policy_generation=entry.policy_generation,
+        conditions=_conditions(catalog, entry, types, now, set_aside),
+        types=[_type_view(type, now, rejected_counts.get((entry.id, type.type_id), 0)) for type in types],
+    )
 
 
 def phase_of(
@@ -102,9 +90,9 @@ def phase_of(
     return "Ready"
 
 
-def stamp(time: datetime | None) -> str | None:
+def stamp(time: datetime) -> str:
     """RFC 3339 in UTC, to the millisecond."""
-    return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _types(catalog: Catalog, entry: ClusterEntry, scope: Scope) -> list[ClusterTypeEntry]:
@@ -113,58 +101,51 @@ def _types(catalog: Catalog, entry: ClusterEntry, scope: Scope) -> list[ClusterT
     return sorted(found, key=lambda type: type.definition.name)
 
 
-def _type_view(type: ClusterTypeEntry, now: datetime, counted: bool) -> View:
+def _type_view(type: ClusterTypeEntry, now: datetime, set_aside: int) -> TypeView:
     lag = None if type.current_at is None else max(0.0, (now - type.current_at).total_seconds())
-    return {
-        "type": type.definition.name,
-        "group": type.definition.group,
-        "version": type.definition.version,
-        "kind": type.definition.kind,
-        "namespaced": type.definition.namespaced,
-        "state": type.state,
-        "count": type.objects if counted else None,
-        "lagSeconds": None if lag is None else round(lag, 1),
-        "reason": type.reason,
-    }
+    reasons = [type.reason, f"{set_aside} objects could not be stored" if set_aside else ""]
+    return TypeView(
+        type=type.definition.name,
+        group=type.definition.group,
+        version=type.definition.version,
+        kind=type.definition.kind,
+        namespaced=type.definition.namespaced,
+        state=type.state,
+        count=type.objects,
+        rejected=set_aside,
+        lag_seconds=None if lag is None else round(lag, 1),
+        reason="; ".join(filter(None, reasons)),
+    )
+
+
+def _rejected(catalog: Catalog, row: rejected.RejectedRow) -> RejectedView:
+    known = catalog.type_by_id.get(row.type_id)
+    name = known.definition.name if known else f"#{row.type_id}"
+    return RejectedView(name, row.namespace, row.name, row.uid, row.reason, stamp(row.at))
 
 
 def _conditions(
     catalog: Catalog, entry: ClusterEntry, types: list[ClusterTypeEntry], now: datetime, rejected_objects: int
-) -> list[View]:
+) -> list[Condition]:
     heard = entry.agent_seen is not None and now - entry.agent_seen <= catalog.stale_after
+    answering = not catalog.is_stale(entry, now)
     waiting = [type.definition.name for type in types if type.state in _UNDER_WAY]
+    synced = bool(types) and not waiting
     troubled = [f"{type.definition.name}: {type.reason or type.state}" for type in types if type.state in _TROUBLED]
+    silent = "" if heard else "no heartbeat from an agent with this cluster's credential"
+    unsynced = _some(waiting) or ("" if types else "its types are not known yet")
+    set_aside = f"{rejected_objects} objects could not be stored" if rejected_objects else ""
     return [
-        _condition(
-            "AgentConnected",
-            heard,
-            "Heartbeat" if heard else "NoHeartbeat",
-            "" if heard else "no heartbeat from an agent with this cluster's credential",
-        ),
-        _condition(
-            "MemberReachable",
-            not catalog.is_stale(entry, now),
-            "Answering" if not catalog.is_stale(entry, now) else "NotAnswering",
-            entry.message,
-        ),
-        _condition(
-            "Synced",
-            bool(types) and not waiting,
-            "Synced" if types and not waiting else "Syncing",
-            _some(waiting) or ("" if types else "its types are not known yet"),
-        ),
-        _condition("TypesHealthy", not troubled, "Healthy" if not troubled else "TypesInTrouble", _some(troubled)),
-        _condition(
-            "ObjectsAccepted",
-            not rejected_objects,
-            "Accepted" if not rejected_objects else "ObjectsRejected",
-            f"{rejected_objects} objects could not be stored" if rejected_objects else "",
-        ),
+        _condition("AgentConnected", heard, "Heartbeat", "NoHeartbeat", silent),
+        _condition("MemberReachable", answering, "Answering", "NotAnswering", entry.message),
+        _condition("Synced", synced, "Synced", "Syncing", unsynced),
+        _condition("TypesHealthy", not troubled, "Healthy", "TypesInTrouble", _some(troubled)),
+        _condition("ObjectsAccepted", not rejected_objects, "Accepted", "ObjectsRejected", set_aside),
     ]
 
 
-def _condition(type: str, good: bool, reason: str, message: str) -> View:
-    return {"type": type, "status": "True" if good else "False", "reason": reason, "message": message}
+def _condition(type: str, good: bool, reason: str, otherwise: str, message: str) -> Condition:
+    return Condition(type, "True" if good else "False", reason if good else otherwise, message)
 
 
 def _some(names: list[str], most: int = 5) -> str:

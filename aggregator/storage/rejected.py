@@ -17,10 +17,12 @@ class RejectedRow(NamedTuple):
     at: datetime
 
 
-async def counts(database: Database) -> dict[int, int]:
-    """Rejected objects by cluster id; clusters without any are left out."""
-    rows = await database.readers.fetch("select cluster_id, count(*) from fleet.rejected group by cluster_id")
-    return {row[0]: row[1] for row in rows}
+async def counts(database: Database) -> dict[tuple[int, int], int]:
+    """Rejected objects by (cluster id, type id); what has none is left out."""
+    rows = await database.readers.fetch(
+        "select cluster_id, type_id, count(*) from fleet.rejected group by cluster_id, type_id"
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 async def some(database: Database, cluster_id: int, limit: int) -> list[RejectedRow]:

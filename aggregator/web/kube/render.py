@@ -73,7 +73,9 @@ class _Joins:
         if row.body is None:
             metadata = orjson.dumps(self._remains(row))
         else:
-            metadata = bodies.join_metadata(inflated(row), layout_of(row), str(row.cursor), ours(self.cluster(row), row))
+            metadata = bodies.join_metadata(
+                inflated(row), layout_of(row), str(row.cursor), ours(self.cluster(row), row)
+            )
         return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":' + metadata + b"}"
 
     def _remains(self, row: Row) -> dict[str, Any]:
