@@ -42,15 +42,15 @@ def run(scale: float, rate: int = RATE) -> dict[str, Any]:
         write_kubeconfig(kubeconfig, [plane.context])
         plane.create_namespace(NAMESPACE)
         for number in range(OBJECTS):
-            plane.api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _config_map(f"c-{number}"))
-        plane.api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _config_map("probe"))
+            plane.api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", config_map(f"c-{number}"))
+        plane.api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", config_map("probe"))
         with installation("--kubeconfig", kubeconfig, "--context", plane.name) as stack:
             runs = [asyncio.run(_measure(stack, kubeconfig, rate, int(PROBES * scale))) for _ in range(3)]
     middle = sorted(runs, key=lambda figures: float(figures["value"]))[1]
     return {**middle, "runs": [(figures["value"], figures["p99"]) for figures in runs], "rate": rate}
 
 
-def _config_map(name: str) -> dict[str, Any]:
+def config_map(name: str) -> dict[str, Any]:
     filler = {f"key-{n}": "x" * 60 for n in range(30)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"n": "0"}}, "data": filler}
 
