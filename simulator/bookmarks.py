@@ -74,12 +74,8 @@ _EMPTY: dict[tuple[str, str], bytes] = {
     b'"matchingPrecedence":0},"status":{}',
     ("certificates.k8s.io/v1", "CertificateSigningRequest"): b',"spec":{"request":null,"signerName":""},"status":{}',
     ("certificates.k8s.io/v1", "ClusterTrustBundle"): b',"spec":{"trustBundle":""}',
-    (
-        "certificates.k8s.io/v1",
-        "PodCertificateRequest",
-    ): b',"spec":{"signerName":"","podName":"","podUID":"","serviceAccountName"'
-    b':"","serviceAccountUID":"","nodeName":"","nodeUID":"","stubPKCS10Reque'
-    b'st":null},"status":{}',
+    ("certificates.k8s.io/v1", "PodCertificateRequest"): b',"spec":{"signerName":"","podName":"","podUID":"",'
+    b'"serviceAccountName":"","serviceAccountUID":"","nodeName":"","nodeUID":"","stubPKCS10Request":null},"status":{}',
     ("networking.k8s.io/v1", "IngressClass"): _SPEC,
     ("storage.k8s.io/v1", "CSIStorageCapacity"): b',"storageClassName":""',
     ("storage.k8s.io/v1", "VolumeAttributesClass"): b',"driverName":""',
@@ -91,8 +87,8 @@ _EMPTY: dict[tuple[str, str], bytes] = {
     ("resource.k8s.io/v1", "DeviceTaintRule"): b',"spec":{"taint":{"key":"","effect":""}},"status":{}',
     ("resource.k8s.io/v1", "ResourceClaim"): b',"spec":{"devices":{"requests":null}},"status":{}',
     ("resource.k8s.io/v1", "ResourceClaimTemplate"): b',"spec":{"metadata":{},"spec":{"devices":{"requests":null}}}',
-    ("resource.k8s.io/v1", "ResourceSlice"): b',"spec":{"driver":"","pool":{"name":"","generation":0,"resourceSliceCo'
-    b'unt":0}}',
+    ("resource.k8s.io/v1", "ResourceSlice"): b',"spec":{"driver":"","pool":{"name":"","generation":0,'
+    b'"resourceSliceCount":0}}',
     ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration"): b',"spec":{"type":""},"status":{}',
     (
         "storagemigration.k8s.io/v1",

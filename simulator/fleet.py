@@ -24,7 +24,7 @@ from .member import Member
 from .population import VARIANTS, Population, Templates
 from .state import State, write_kubeconfig
 from .types import ServedType
-from .web import Edge, MemberFace
+from .web import Edge, MemberFace, make_request
 from .writes import Body, Writer
 
 TICKS = 100_000
@@ -181,7 +181,7 @@ class Fleet:
         self.faces: dict[str, MemberFace] = {}
         admin = Admin(self.faces, self.faults, self.churn)
         edge = Edge(self.faces, admin.handle)
-        self._runner = web.ServerRunner(web.Server(edge.handle), shutdown_timeout=0.2)
+        self._runner = web.ServerRunner(web.Server(edge.handle, request_factory=make_request), shutdown_timeout=0.2)
         await self._runner.setup()
         context = None
         if settings.tls:

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from itertools import islice
 
 from . import status
+from .bodies.events import as_events_v1
+from .bodies.network import as_autoscaling_v1
 from .member import Member
 from .objects import Held
 from .options import Options, encode_continue
 from .template import go_json
 from .types import ServedType
 
+CONVERSIONS = {
+    ("events.k8s.io/v1", "Event"): as_events_v1,
+    ("autoscaling/v1", "HorizontalPodAutoscaler"): as_autoscaling_v1,
+}
+"""Served types that are not in the shape in which their storage keeps them."""
 CHUNK = 250
 """Items written at once: about 3 MB of pods."""
 
@@ -31,11 +38,8 @@ def type_meta(served: ServedType) -> bytes:
 
 def converted(served: ServedType, body: bytes) -> bytes:
     """The body in the shape of the version that was asked for."""
-    if served.group == "events.k8s.io":
-        from .bodies.events import as_events_v1
-
-        return as_events_v1(body)
-    return body
+    convert = CONVERSIONS.get((served.api_version, served.kind))
+    return convert(body) if convert else body
 
 
 def known_version(member: Member, asked: int) -> None:
@@ -96,7 +100,7 @@ class Page:
         for start in range(0, len(self.items), CHUNK) or (0,):
             part = self.items[start : start + CHUNK]
             bodies = [row.body(identity, rv) for row, rv in part]
-            if served.group == "events.k8s.io":
+            if (served.api_version, served.kind) in CONVERSIONS:
                 bodies = [converted(served, body) for body in bodies]
             text = separator.join(bodies)
             first = head + item_head if start == 0 else separator

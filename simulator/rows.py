@@ -129,6 +129,26 @@ _METADATA_ORDER = (
 _RV = "@@resource-version@@"
 
 
+_MAPS = frozenset(
+    (
+        *("labels", "annotations", "data", "binaryData", "matchLabels", "nodeSelector"),
+        *("limits", "requests", "capacity", "allocatable"),
+    )
+)
+"""Fields of typed objects that are maps in Go, which writes those in the order of their keys."""
+
+
+def _maps_sorted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_maps_sorted(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: dict(sorted(item.items())) if key in _MAPS and isinstance(item, dict) else _maps_sorted(item)
+        for key, item in value.items()
+    }
+
+
 class WrittenRow:
     """An object that a client wrote: its text is kept, cut where the resourceVersion goes."""
 
@@ -147,7 +167,7 @@ class WrittenRow:
             text = go_json({"metadata": meta, **rest}, sort_keys=True)
         else:
             known = {key: meta[key] for key in _METADATA_ORDER if key in meta}
-            text = go_json({"metadata": {**known, **meta}, **rest})
+            text = go_json(_maps_sorted({"metadata": {**known, **meta}, **rest}))
         self._head, _, self._tail = text[1:].partition(_RV.encode())
 
     @property

@@ -129,6 +129,11 @@ def name_required(kind: str, group: str) -> StatusError:
     )
 
 
+def too_large_body(limit: int) -> StatusError:
+    message = f"Request entity too large: limit is {limit}"
+    return StatusError(413, "RequestEntityTooLarge", message, {})
+
+
 def too_many_requests(seconds: int) -> StatusError:
     message = "Too many requests, please try again later."
     return StatusError(429, "TooManyRequests", message, {}, retry_after=seconds)

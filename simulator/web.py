@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
 
 from . import discovery, lists, options, status, watch
 from .faults import Faults, MemberDownError
@@ -24,6 +27,7 @@ SMALL = 1 << 16
 """Answers up to this size are one write."""
 FUTURE_SECONDS = 3.0
 """How long a request for a version that is yet to come is held before it is refused."""
+LARGEST_BODY = 3 * 1024 * 1024
 PUBLIC = ("/version", "/livez", "/readyz", "/healthz")
 
 
@@ -225,11 +229,26 @@ class MemberFace:
         if verb == "delete" and not target.name:
             verb = "deletecollection"
         self._need(target.served, verb)
-        payload = await request.read()
+        try:
+            payload = await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise status.too_large_body(LARGEST_BODY) from error
         content_type = request.headers.get("Content-Type", JSON).partition(";")[0]
         code, body = self._writer.apply(verb, target.served, target.namespace, target.name, payload, content_type)
         self.counts.bytes_out += len(body)
         return web.Response(status=code, body=body, content_type=JSON)
+
+
+def make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """As aiohttp makes them, but with the API server's limit for bodies."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST_BODY)
 
 
 Admin = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]

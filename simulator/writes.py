@@ -9,6 +9,7 @@ import orjson
 
 from . import status
 from .bodies.common import managed, stamp
+from .bodies.events import from_events_v1
 from .lists import object_bytes
 from .member import CRDS, Member
 from .objects import Held
@@ -169,6 +170,8 @@ class Writer:
     # -- parts -----------------------------------------------------------------------------------------------------
 
     def _store(self, served: ServedType, obj: Body) -> Held:
+        if served.group == "events.k8s.io":
+            obj = from_events_v1(obj)
         change = self._member.write(served.storage, WrittenRow(obj, served.custom))
         return change.row, change.rv
 

@@ -83,9 +83,9 @@ def document(
         meta |= {"deletionTimestamp": deletion, "deletionGracePeriodSeconds": 30}
     described: Body = {}
     if labels:
-        described["labels"] = meta["labels"] = labels
+        described["labels"] = meta["labels"] = dict(sorted(labels.items()))
     if annotations:
-        described["annotations"] = meta["annotations"] = annotations
+        described["annotations"] = meta["annotations"] = dict(sorted(annotations.items()))
     if owners:
         described["ownerReferences"] = meta["ownerReferences"] = owners
     if finalizers:

@@ -64,6 +64,22 @@ def event_template(reason: str) -> Template:
     return Template(("event", reason), body, VALUES, fields)
 
 
+_NAMES = {
+    "reportingController": "reportingComponent",
+    "regarding": "involvedObject",
+    "note": "message",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+
+
+def from_events_v1(event: dict[str, Any]) -> dict[str, Any]:
+    """An events.k8s.io/v1 Event that a client wrote, as it is kept."""
+    return {_NAMES.get(key, key): value for key, value in event.items()}
+
+
 def as_events_v1(body: bytes) -> bytes:
     """A core/v1 Event's text in the shape of events.k8s.io/v1, which is the same object with other names."""
     event: dict[str, Any] = orjson.loads(b"{" + body)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
+
 from ..apps import App
-from ..template import Template
+from ..template import Template, go_json
 from .common import document, owner
 
 VALUES = ("created", "ip", "changed")
@@ -120,3 +124,17 @@ def autoscaler_template(app: App) -> Template:
     }
     body = document("autoscaling/v2", {"spec": spec, "status": status}, labels=app.labels)
     return Template(("autoscaler", app.index), body, VALUES)
+
+
+def as_autoscaling_v1(body: bytes) -> bytes:
+    """An autoscaler of version 2 in the shape of version 1, which knows CPU alone."""
+    obj: dict[str, Any] = orjson.loads(b"{" + body)
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    for metric in spec.pop("metrics", []):
+        target = metric.get("resource", {}).get("target", {})
+        spec["targetCPUUtilizationPercentage"] = target.get("averageUtilization", 0)
+    for metric in status.pop("currentMetrics", None) or []:
+        now = metric.get("resource", {}).get("current", {})
+        status["currentCPUUtilizationPercentage"] = now.get("averageUtilization", 0)
+    status.pop("conditions", None)
+    return go_json(obj)[1:]

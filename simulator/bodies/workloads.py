@@ -14,7 +14,7 @@ VALUES = ("created", "changed", "replicas", "ready", "generation")
 
 
 def _pod_template(app: App) -> Body:
-    return {"metadata": {"creationTimestamp": None, "labels": app.pod_labels}, "spec": pod_spec(app)}
+    return {"metadata": {"labels": app.pod_labels}, "spec": pod_spec(app)}
 
 
 def _selector(app: App) -> Body:
@@ -94,7 +94,7 @@ def replicaset_template(app: App, current: bool) -> Template:
         "replicas": "@!replicas@",
         "selector": {"matchLabels": labels},
         "template": {
-            "metadata": {"creationTimestamp": None, "labels": labels},
+            "metadata": {"labels": labels},
             "spec": pod_spec(app),
         },
     }
@@ -124,7 +124,7 @@ def statefulset_template(app: App) -> Template:
             {
                 "kind": "PersistentVolumeClaim",
                 "apiVersion": "v1",
-                "metadata": {"name": "data", "creationTimestamp": None},
+                "metadata": {"name": "data"},
                 "spec": {
                     "accessModes": ["ReadWriteOnce"],
                     "resources": {"requests": {"storage": "20Gi"}},
@@ -200,7 +200,7 @@ def job_template(app: App, state: str) -> Template:
         "backoffLimit": 6,
         "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "@uid@"}},
         "template": {
-            "metadata": {"creationTimestamp": None, "labels": labels},
+            "metadata": {"labels": labels},
             "spec": pod_spec(app),
         },
         "completionMode": "NonIndexed",
@@ -249,7 +249,7 @@ def cronjob_template(app: App) -> Template:
         "concurrencyPolicy": "Forbid",
         "suspend": False,
         "jobTemplate": {
-            "metadata": {"creationTimestamp": None},
+            "metadata": {},
             "spec": {"template": _pod_template(app)},
         },
         "successfulJobsHistoryLimit": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from simulator.faults import parse_fault
 from simulator.fleet import Fleet, MemberHandle, Settings
 from simulator.population import Population, Templates
 from simulator.rows import Identity
+from tests.integration.waiting import until
 
 Body = dict[str, Any]
 BORN = 1_795_545_000
@@ -34,7 +36,9 @@ class Client:
 
     async def ask(self, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
         url = self._member.url + path
-        async with self._session.request(method, url, headers=self.headers, json=body) as response:
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
+        headers = {**self.headers, "Content-Type": "application/json"}
+        async with self._session.request(method, url, headers=headers, data=data) as response:
             text = await response.text()
             return response.status, json.loads(text) if text.startswith("{") else text
 
@@ -80,12 +84,6 @@ def keyed(objects: list[Body]) -> dict[tuple[str, str], Body]:
 def config_map(name: str, **data: str) -> Body:
     meta = {"name": name, "namespace": "default"}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
-
-
-async def until(condition: Any, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 # -- what a member holds ---------------------------------------------------------------------------------------------
@@ -250,6 +248,50 @@ async def test_both_kinds_of_events_are_one_storage(client: Client) -> None:
     assert [event["message"] for event in old] == [event["note"] for event in new]
 
 
+async def test_an_event_that_is_written_as_one_kind_is_read_as_the_other(client: Client) -> None:
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "e", "namespace": "default"},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "note": "hello",
+        "regarding": {"kind": "Pod", "name": "p"},
+    }
+    code, made = await client.ask("/apis/events.k8s.io/v1/namespaces/default/events", "POST", event)
+    assert (code, made["note"]) == (201, "hello")
+    _, read = await client.ask("/api/v1/namespaces/default/events/e")
+    assert (read["message"], read["involvedObject"]["name"]) == ("hello", "p")
+
+
+async def test_bodies_of_more_than_3_mib_are_refused(client: Client) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    code, _ = await client.ask(path, "POST", config_map("large", text="x" * 2_000_000))
+    assert code == 201
+    code, answer = await client.ask(path, "POST", config_map("larger", text="x" * 3_200_000))
+    assert (code, answer["reason"]) == (413, "RequestEntityTooLarge")
+
+
+async def test_autoscalers_have_the_shape_of_the_version_that_is_asked_for(client: Client) -> None:
+    new = (await client.listed("/apis/autoscaling/v2/horizontalpodautoscalers"))["items"]
+    old = (await client.listed("/apis/autoscaling/v1/horizontalpodautoscalers"))["items"]
+    assert new
+    assert [item["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] for item in new] == [
+        item["spec"]["targetCPUUtilizationPercentage"] for item in old
+    ]
+
+
+async def test_maps_come_in_the_order_of_their_keys(fleet: Fleet) -> None:
+    obj = config_map("sorted", b="1", a="2")
+    obj["metadata"]["labels"] = {"z": "1", "c": "2"}
+    fleet["east"].create(obj)
+    for group, resource in (("", "configmaps"), ("", "pods"), ("apps", "deployments"), ("", "nodes")):
+        for found in fleet["east"].objects(group, resource):
+            for key in ("labels", "annotations"):
+                names = list(found["metadata"].get(key, {}))
+                assert names == sorted(names), (resource, found["metadata"]["name"])
+            assert list(found.get("data", {})) == sorted(found.get("data", {}))
+
+
 async def test_a_crd_brings_its_type_and_takes_it_away(fleet: Fleet, client: Client) -> None:
     names = {"plural": "widgets", "kind": "Widget"}
     versions = [{"name": "v1", "served": True, "storage": True}]
@@ -367,6 +409,13 @@ async def test_cut_watches_break_and_a_new_one_resumes(fleet: Fleet, client: Cli
         await asyncio.wait_for(watching, 5)
     fleet["east"].create(config_map("after"))
     assert [event["type"] for event in await client.watch(f"{path}&timeoutSeconds=1")] == ["ADDED"]
+
+
+async def test_a_plan_of_faults_is_carried_out_again_and_again(fleet: Fleet) -> None:
+    before = fleet["east"].member.generation
+    fleet.plan([parse_fault({"what": "cut_watches", "member": "east", "every_s": 0.05})])
+    await until(lambda: fleet["east"].member.generation >= before + 3)
+    assert fleet["west"].member.generation == 0
 
 
 async def test_a_member_that_is_down_breaks_connections_and_leaves_the_other_alone(
