@@ -1,8 +1,8 @@
 """Megabytes of an agent with in-cluster credentials on a real API server, at 10,000 objects and at 40,000.
 
-The agent is installed by its manifest, with its service account's token, and watches all default types. Beside it: the
-official Python client that lists the same 10,000 objects once, in a process of its own. `us_per_event` is the agent's CPU
-for a watch event, with TLS, hashing and compression, over a stream of changes.
+The agent is installed by its manifest, with its service account's token, and watches all default types. Beside it:
+the official Python client that lists the same 10,000 objects once, in a process of its own. `us_per_event` is the
+agent's CPU for a watch event, with TLS, hashing and compression, over a stream of changes.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ async def _change(kubeconfig: Path, events: int) -> None:
 def _official_client(kubeconfig: str) -> None:
     from kubernetes import client, config
 
-    config.load_kube_config(kubeconfig)
+    config.load_kube_config(kubeconfig)  # type: ignore[no-untyped-call]
     listed = client.CoreV1Api().list_config_map_for_all_namespaces()
     assert listed.items
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
