@@ -222,6 +222,6 @@ def _rewrite(options: argparse.Namespace) -> None:
     from aggregator.supervise.fleet import rewrite_kubeconfig, views
 
     folder = local_folder(options)
-    if folder and folder.kubeconfig.exists():
+    if folder and folder.endpoint.exists():
         client = connect(options)
         rewrite_kubeconfig(folder, client.server, [view["name"] for view in views(client)])

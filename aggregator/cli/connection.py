@@ -33,7 +33,9 @@ def connect(options: argparse.Namespace) -> Client:
             f"no server: `fleetpedia up` {how} on {folder.path}; start it, or give --data, or --server with --token"
         )
     return Client(
-        folder.endpoint.read_text().strip(), token or folder.token_file.read_text().strip(), ca or str(folder.ca)
+        folder.endpoint.read_text().strip(),
+        token or folder.token_file.read_text().strip(),
+        ca or (str(folder.ca) if folder.ca.exists() else None),
     )
 
 

@@ -40,7 +40,9 @@ def register(client: Client, folder: DataFolder, members: tuple[Member, ...]) ->
 
 
 def rewrite_kubeconfig(folder: DataFolder, url: str, names: list[str]) -> None:
-    write_kubeconfig(folder.kubeconfig, url, folder.ca.read_bytes(), folder.admin_token(), names)
+    write_kubeconfig(
+        folder.kubeconfig, url, folder.ca.read_bytes() if folder.ca.exists() else b"", folder.admin_token(), names
+    )
 
 
 def why_not_in_sync(view: View | None, seconds: float) -> str:
