@@ -11,8 +11,8 @@ import msgspec
 import xxhash
 import zstandard
 
-from aggregator.ingest.lossy import replaced, without_nul
 from aggregator.storage.batch import SEPARATOR, DeleteRow, RejectRow, Rows, UpsertRow
+from schema.lossy import replaced, without_nul
 from schema.wire import BUCKETS, MAX_OBJECT_BYTES, Delete, Delta, Reject, Upsert
 
 CHUNK_BYTES: Final = 32 * 1024 * 1024

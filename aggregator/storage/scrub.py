@@ -20,6 +20,7 @@ from aggregator.storage import directives
 from aggregator.storage.pool import Connections, Database
 from schema.body import Metadata, bucket, fingerprint
 from schema.errors import Unavailable
+from schema.lossy import replaced
 from schema.printing import encode_cells
 from schema.resource import ResourceType
 from schema.summary import Summary, columns_for, summariser
@@ -32,11 +33,12 @@ SHARE: Final = 0.2
 
 
 class Difference(NamedTuple):
-    """`columns`: what does not follow from the body."""
+    """`columns`: what does not follow from the body. `fingerprint`: the row's, by which it is known to be the same."""
 
     namespace: str
     name: str
     bucket: int
+    fingerprint: int
     columns: list[str]
 
 
@@ -103,7 +105,16 @@ class Deriver:
 async def subjects(readers: Connections, cluster_id: int | None = None) -> list[Subject]:
     """Types that are in sync; only of those it is known by which shape their rows were made."""
     rows = await readers.fetch(_SUBJECTS, cluster_id)
-    return [Subject(*row[:3], msgspec.json.decode(row[3], type=ResourceType), row[4]) for row in rows]
+    return [
+        Subject(
+            row["cluster_id"],
+            row["name"],
+            row["type_id"],
+            msgspec.json.decode(row["definition"], type=ResourceType),
+            row["shape"],
+        )
+        for row in rows
+    ]
 
 
 async def differences(database: Database, subject: Subject) -> AsyncIterator[list[Difference]]:
@@ -114,25 +125,23 @@ async def differences(database: Database, subject: Subject) -> AsyncIterator[lis
         rows = await database.readers.fetch(_ROWS, subject.cluster_id, subject.type_id, *after, STEP_ROWS)
         if not rows:
             return
-        found, bodies = {}, {}
+        found, right = [], []
         for row in rows:
             body, wrong = deriver.differing(row)
-            key = (row["namespace"], row["name"])
-            if wrong:
-                found[key] = Difference(*key, row["bucket"], wrong)
-            elif body is not None and not row["lossy"]:
-                bodies[key] = body
-        for key in await _jsonb_differs(database, subject, bodies):
-            found[key] = Difference(*key, bucket(*key), ["object"])
-        yield list(found.values())
+            difference = Difference(row["namespace"], row["name"], row["bucket"], row["fingerprint"], wrong)
+            if wrong or body is None:
+                found.append(difference)
+            else:
+                right.append((difference, replaced(body) if row["lossy"] else body))
+        yield found + await _jsonb_differs(database, subject, right)
         after = (rows[-1]["namespace"], rows[-1]["name"])
 
 
 async def mark(database: Database, subject: Subject, found: list[Difference]) -> None:
     """Have the next comparison heal `found`, and ask for it."""
-    namespaces, names = [difference.namespace for difference in found], [difference.name for difference in found]
+    keys = zip(*((row.namespace, row.name, row.fingerprint) for row in found), strict=True)
     async with database.writers.transaction() as connection:
-        marked = await connection.fetch(_MARK, subject.cluster_id, subject.type_id, subject.shape, namespaces, names)
+        marked = await connection.fetch(_MARK, subject.cluster_id, subject.type_id, subject.shape, *keys)
         if marked:
             await directives.add(connection, subject.cluster_id, "relist", {"types": [subject.definition.name]})
 
@@ -168,8 +177,14 @@ class Scrub:
                 worked = time.monotonic() - begun
                 await asyncio.sleep(worked * (1 / share - 1))
                 begun = time.monotonic()
-            await self._database.writers.execute(_RECOUNT, subject.cluster_id, subject.type_id)
+            await self._recount(subject)
         return count
+
+    async def _recount(self, subject: Subject) -> None:
+        async with self._database.writers.transaction() as connection:
+            # Nothing else writes the cluster's rows from here on; the count must be a statement of its own to see them.
+            await connection.execute(_LOCK, subject.cluster_id)
+            await connection.execute(_RECOUNT, subject.cluster_id, subject.type_id)
 
     async def _heal(self, subject: Subject, found: list[Difference]) -> None:
         name = subject.definition.name
@@ -184,15 +199,15 @@ class Scrub:
 
 
 async def _jsonb_differs(
-    database: Database, subject: Subject, bodies: dict[tuple[str, str], bytes]
-) -> list[tuple[str, str]]:
-    if not bodies:
+    database: Database, subject: Subject, right: list[tuple[Difference, bytes]]
+) -> list[Difference]:
+    """Those of `right` (with what the JSONB column should say) whose JSONB is another."""
+    if not right:
         return []
-    namespaces, names = [key[0] for key in bodies], [key[1] for key in bodies]
-    rows = await database.readers.fetch(
-        _JSONB, subject.cluster_id, subject.type_id, namespaces, names, list(bodies.values())
-    )
-    return [(row[0], row[1]) for row in rows]
+    columns = zip(*((row.namespace, row.name, row.fingerprint, text) for row, text in right), strict=True)
+    rows = await database.readers.fetch(_JSONB, subject.cluster_id, subject.type_id, *columns)
+    differing = {(row[0], row[1]) for row in rows}
+    return [row._replace(columns=["object"]) for row, _ in right if (row.namespace, row.name) in differing]
 
 
 def _cells(text: str) -> Any:
@@ -208,28 +223,25 @@ select t.cluster_id, c.name, t.type_id, t.definition, t.shape
  where t.state = 'Synced' and t.shape <> '' and not c.removing and ($1::integer is null or c.id = $1)
  order by 1, 3"""
 _ROWS = """
-select namespace, name, uid, resource_version, fingerprint, bucket, lossy, status, owners, labels, fields, cells, size, body
+select namespace, name, uid, resource_version, fingerprint, bucket, lossy, status, owners, labels, fields, cells, size,
+       body
   from fleet.object
  where cluster_id = $1 and type_id = $2 and (namespace, name) > ($3, $4) order by namespace, name limit $5"""
-# A row that was written since is left alone: its fingerprint is that of the new body, and its version another.
+# A row that was written since it was read has another fingerprint and is left alone.
 _JSONB = """
 select o.namespace, o.name from fleet.object o
-  join unnest($3::text[], $4::text[], $5::jsonb[]) as b(namespace, name, object)
-    on o.namespace = b.namespace and o.name = b.name
- where o.cluster_id = $1 and o.type_id = $2
-   and jsonb_set(o.object, '{metadata,resourceVersion}', '""', false)
-       <> jsonb_set(b.object, '{metadata,resourceVersion}', '""', false)"""
+  join unnest($3::text[], $4::text[], $5::bigint[], $6::jsonb[]) as b(namespace, name, fingerprint, object)
+    on o.namespace = b.namespace and o.name = b.name and o.fingerprint = b.fingerprint
+ where o.cluster_id = $1 and o.type_id = $2 and o.object <> b.object"""
 _MARK = """
 update fleet.object o set fingerprint = 0
-  from unnest($4::text[], $5::text[]) as k(namespace, name)
- where o.cluster_id = $1 and o.type_id = $2 and o.namespace = k.namespace and o.name = k.name and o.fingerprint <> 0
+  from unnest($4::text[], $5::text[], $6::bigint[]) as k(namespace, name, fingerprint)
+ where o.cluster_id = $1 and o.type_id = $2 and o.namespace = k.namespace and o.name = k.name
+   and o.fingerprint = k.fingerprint and o.fingerprint <> 0
    and exists (select from fleet.cluster_type t where t.cluster_id = $1 and t.type_id = $2 and t.shape = $3)
 returning 1"""
+_LOCK = "select 1 from fleet.session where cluster_id = $1 for update"
 _RECOUNT = """
-with session as materialized (
-  select cluster_id from fleet.session where cluster_id = $1 for update
-), counted as (
-  select count(*) as n from session join fleet.object o using (cluster_id) where o.type_id = $2
-)
-update fleet.cluster_type t set objects = counted.n from counted
+update fleet.cluster_type t set objects = counted.n
+  from (select count(*) as n from fleet.object where cluster_id = $1 and type_id = $2) as counted
  where t.cluster_id = $1 and t.type_id = $2 and t.objects <> counted.n"""

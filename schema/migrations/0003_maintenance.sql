@@ -15,12 +15,9 @@ begin
   select coalesce(max(split_part(c.relname, '_', 3)::bigint), 0) into v_from
     from pg_inherits i join pg_class c on c.oid = i.inhrelid
    where i.inhparent = 'fleet.change'::regclass and c.relname ~ '^change_[0-9]+_[0-9]+$';
-  -- Rows of the present moment may lie in the default partition already: the first one begins after them.
+  -- Rows of the present moment may be on their way into the default partition, and no partition may begin before them.
   if v_from <= v_now then
-    v_from := greatest(v_from, v_now - v_now % p_seconds);
-    if exists (select from fleet.change_default where at >= to_timestamp(v_from)) then
-      v_from := v_now + 2;
-    end if;
+    v_from := v_now + 10;
   end if;
   while v_from < v_now + p_ahead * p_seconds loop
     execute format('create table fleet.%I partition of fleet.change for values from (%L) to (%L)',
