@@ -181,7 +181,9 @@ class Fleet:
         self.faces: dict[str, MemberFace] = {}
         admin = Admin(self.faces, self.faults, self.churn)
         edge = Edge(self.faces, admin.handle)
-        self._runner = web.ServerRunner(web.Server(edge.handle, request_factory=make_request), shutdown_timeout=0.2)
+        self._runner = web.ServerRunner(
+            web.Server(edge.handle, request_factory=make_request, handler_cancellation=True), shutdown_timeout=0.2
+        )
         await self._runner.setup()
         context = None
         if settings.tls:

@@ -86,6 +86,8 @@ class Writer:
     ) -> tuple[int, bytes]:
         """Raises StatusError for what the API server refuses."""
         match verb:
+            case "create" if served.verbs == ("create",):
+                return 201, self._reviewed(served, self._parse(payload, content_type))
             case "create":
                 return 201, self._answer(served, self.create(served, namespace, self._parse(payload, content_type)))
             case "update":
@@ -166,6 +168,13 @@ class Writer:
             self._empty_namespace(name)
         if self._member.remove(served.storage, namespace, name) is None:
             raise status.not_found(served.group, served.resource, name)
+
+    def _reviewed(self, served: ServedType, review: Body) -> bytes:
+        """The only user may do everything; other questions of this kind are not answered."""
+        if served.kind != "SelfSubjectAccessReview":
+            raise status.StatusError(501, "NotImplemented", f"the simulator does not answer a {served.kind}", {})
+        head = {"kind": served.kind, "apiVersion": served.api_version, "metadata": {}}
+        return go_json(head | {"spec": review.get("spec", {}), "status": {"allowed": True}}) + b"\n"
 
     # -- parts -----------------------------------------------------------------------------------------------------
 

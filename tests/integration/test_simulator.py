@@ -315,6 +315,21 @@ async def test_a_crd_brings_its_type_and_takes_it_away(fleet: Fleet, client: Cli
     assert (await client.ask("/apis/w.io/v1/widgets"))[0] == 404
 
 
+async def test_a_watch_ends_with_its_client(fleet: Fleet, client: Client) -> None:
+    watching = asyncio.create_task(client.watch(f"/api/v1/pods?watch=1&resourceVersion={fleet['east'].rv}"))
+    counts = fleet.faces["east"].counts
+    await until(lambda: counts.watching == 1)
+    watching.cancel()
+    await until(lambda: counts.watching == 0)
+
+
+async def test_a_client_is_told_that_it_may_do_everything(client: Client) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    review = {"spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}}}
+    code, answer = await client.ask(path, "POST", review)
+    assert (code, answer["status"], answer["spec"]) == (201, {"allowed": True}, review["spec"])
+
+
 # -- life ------------------------------------------------------------------------------------------------------------
 
 
