@@ -22,6 +22,8 @@ ILLS = (pods.NOT_READY, pods.NOT_READY, pods.CRASHING, pods.OOM_KILLED)
 PODS_ONLY = (("pod", 1),)
 KEPT_EVENTS = 300
 """New Events per member beyond which the oldest new one expires."""
+TICK_SECONDS = 0.001
+"""The event loop's timers are no finer: a shorter sleep would only spin."""
 BEHIND_SECONDS = 1.0
 """A backlog longer than this is dropped (and counted): a generator that cannot keep up must not run in bursts."""
 
@@ -243,4 +245,4 @@ class Churn:
                 self._lives[turn % len(self._lives)].step()
                 turn += 1
                 due += interval
-            await asyncio.sleep(max(due - time.monotonic(), 0))
+            await asyncio.sleep(max(due - time.monotonic(), TICK_SECONDS))
