@@ -11,8 +11,8 @@ from schema.errors import BadRequest
 _MOST_BYTES: Final = 256 * 1024
 _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _WAY: Final = (
-    "an agent beside the aggregator needs inline credentials; use `fleetpedia clusters manifest NAME | kubectl apply -f -` "
-    "to run it in the member, or `fleetpedia up` on your own machine"
+    "an agent beside the aggregator needs inline credentials; use `fleetpedia clusters manifest NAME | kubectl apply "
+    "-f -` to run it in the member, or `fleetpedia up` on your own machine"
 )
 
 

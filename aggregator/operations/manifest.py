@@ -1,168 +1,145 @@
-"""What `kubectl apply -f -` installs in a member: a namespace, rights to read, a credential, one Deployment."""
+"""The YAML that installs an agent in its member: namespace, least rights, credential, Deployment."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
 import yaml
 
+from aggregator.operations.clusters import Clusters
+from aggregator.rbac.identity import Actor
 from schema.errors import BadRequest
 
 NAMESPACE: Final = "fleetpedia-system"
-IMAGE: Final = f"fleetpedia-agent:{version('fleetpedia')}"
-_APP: Final = "fleetpedia-agent"
-_LABELS: Final = {"app.kubernetes.io/name": _APP, "app.kubernetes.io/part-of": "fleetpedia"}
-_USER: Final = 10001
-_METRICS_PORT: Final = 8080
+NAME: Final = "fleetpedia-agent"
+IMAGE: Final = "fleetpedia-agent"
+USER: Final = 10001
+METRICS_PORT: Final = 9465
+_MOUNT: Final = "/etc/fleetpedia"
 
 
-@dataclass(frozen=True)
-class AgentAccess:
-    """How agents reach us: a URL without a trailing slash, and the CA to trust (PEM; empty: the system's)."""
+class _Plain(yaml.SafeDumper):
+    """Without anchors: people read it."""
 
-    url: str
-    ca: str = ""
-
-
-@dataclass(frozen=True)
-class Options:
-    namespace: str = NAMESPACE
-    image: str = IMAGE
-
-    def check(self) -> None:
-        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", self.namespace):
-            raise BadRequest(f"namespace={self.namespace!r} is not a DNS label")
-        if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9._/:@]{0,254}", self.image):
-            raise BadRequest(f"image={self.image!r} is not an image reference")
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
-def render(cluster: str, token: str, access: AgentAccess, options: Options) -> str:
-    """The manifest as YAML. It holds a secret: the agent's credential."""
-    documents = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": _meta(options.namespace, labels=_pod_security())},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(_APP, options.namespace)},
-        *_reading(options.namespace),
-        *_lease(options.namespace),
-        _secret(token, access, options.namespace),
-        _deployment(cluster, access, options),
-    ]
-    head = f"# Fleetpedia's agent for cluster {cluster}. It reads; the only thing it writes is its own Lease.\n"
-    return head + yaml.safe_dump_all(documents, sort_keys=False)
+class Manifests:
+    """`server`: URL that agents reach us by. `ca`: PEM of its authority; empty where the system's are right."""
+
+    def __init__(self, clusters: Clusters, server: str, ca: str) -> None:
+        self._clusters = clusters
+        self._server = server
+        self._ca = ca
+
+    async def make(self, actor: Actor, cluster: str, image: str = "", namespace: str = "") -> str:
+        """Text for `kubectl apply -f -`, with a new credential. Raises NotFound, BadRequest."""
+        if namespace not in ("", NAMESPACE):
+            raise BadRequest(f"namespace {namespace!r}: the agent keeps its Lease in {NAMESPACE} and runs there")
+        if any(character.isspace() for character in image):
+            raise BadRequest(f"image {image!r} has whitespace in it")
+        token = await self._clusters.credential(actor, cluster)
+        parts = documents(cluster, self._server, self._ca, token, image or f"{IMAGE}:{version('fleetpedia')}")
+        return yaml.dump_all(parts, Dumper=_Plain, sort_keys=False, width=1000)
 
 
-def _meta(name: str, namespace: str = "", labels: dict[str, str] | None = None) -> dict[str, Any]:
-    placed = {"name": name, "namespace": namespace} if namespace else {"name": name}
-    return {**placed, "labels": {**_LABELS, **(labels or {})}}
-
-
-def _pod_security() -> dict[str, str]:
-    return {"pod-security.kubernetes.io/enforce": "restricted"}
-
-
-def _reading(namespace: str) -> list[dict[str, Any]]:
-    rules = [
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
-        {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version", "/livez", "/readyz"], "verbs": ["get"]},
-    ]
+def documents(cluster: str, server: str, ca: str, token: str, image: str) -> list[dict[str, Any]]:
+    """In the order in which they must be created."""
+    account = [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]
+    secret = {"token": token, **({"ca.crt": ca} if ca else {})}
     return [
-        {"apiVersion": _RBAC, "kind": "ClusterRole", "metadata": _meta(_APP), "rules": rules},
         {
-            "apiVersion": _RBAC,
-            "kind": "ClusterRoleBinding",
-            "metadata": _meta(_APP),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _APP},
-            "subjects": [{"kind": "ServiceAccount", "name": _APP, "namespace": namespace}],
-        },
-    ]
-
-
-def _lease(namespace: str) -> list[dict[str, Any]]:
-    """Its own Lease and no other: creation cannot be limited by name, so it is limited by the namespace."""
-    rules = [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-        {
-            "apiGroups": ["coordination.k8s.io"],
-            "resources": ["leases"],
-            "resourceNames": [_APP],
-            "verbs": ["update", "patch"],
-        },
-    ]
-    return [
-        {"apiVersion": _RBAC, "kind": "Role", "metadata": _meta(_APP, namespace), "rules": rules},
-        {
-            "apiVersion": _RBAC,
-            "kind": "RoleBinding",
-            "metadata": _meta(_APP, namespace),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _APP},
-            "subjects": [{"kind": "ServiceAccount", "name": _APP, "namespace": namespace}],
-        },
-    ]
-
-
-def _secret(token: str, access: AgentAccess, namespace: str) -> dict[str, Any]:
-    data = {"token": token, **({"ca.crt": access.ca} if access.ca else {})}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": _meta(_APP, namespace),
-        "type": "Opaque",
-        "stringData": data,
-    }
-
-
-def _deployment(cluster: str, access: AgentAccess, options: Options) -> dict[str, Any]:
-    selector = {"app.kubernetes.io/name": _APP}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _meta(_APP, options.namespace),
-        "spec": {
-            "replicas": 1,
-            # Two agents on one credential would fence each other for as long as both run.
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": _LABELS, "annotations": {"fleetpedia.io/cluster": cluster}},
-                "spec": {
-                    "serviceAccountName": _APP,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": _USER,
-                        "runAsGroup": _USER,
-                        "fsGroup": _USER,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "containers": [_container(access, options)],
-                    "volumes": [{"name": "credential", "secret": {"secretName": _APP, "defaultMode": 0o440}}],
-                },
+            **_head("v1", "Namespace", NAMESPACE, namespaced=False),
+            "metadata": {
+                "name": NAMESPACE,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted", **_labels()},
             },
         },
-    }
+        _head("v1", "ServiceAccount", NAME),
+        {**_head("rbac.authorization.k8s.io/v1", "ClusterRole", NAME, namespaced=False), "rules": _reading()},
+        {
+            **_head("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", NAME, namespaced=False),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+            "subjects": account,
+        },
+        {**_head("rbac.authorization.k8s.io/v1", "Role", NAME), "rules": _lease()},
+        {
+            **_head("rbac.authorization.k8s.io/v1", "RoleBinding", NAME),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
+            "subjects": account,
+        },
+        {**_head("v1", "Secret", NAME), "type": "Opaque", "stringData": secret},
+        {**_head("apps/v1", "Deployment", NAME), "spec": _deployment(cluster, server, bool(ca), image)},
+    ]
 
 
-def _container(access: AgentAccess, options: Options) -> dict[str, Any]:
-    arguments = ["--server", access.url, "--token-file", f"{_FOLDER}/token", "--metrics", f"0.0.0.0:{_METRICS_PORT}"]
-    if access.ca:
-        arguments += ["--ca-file", f"{_FOLDER}/ca.crt"]
-    return {
+def _head(api_version: str, kind: str, name: str, *, namespaced: bool = True) -> dict[str, Any]:
+    metadata = {"name": name, **({"namespace": NAMESPACE} if namespaced else {}), "labels": _labels()}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _labels() -> dict[str, str]:
+    return {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "fleetpedia"}
+
+
+def _reading() -> list[dict[str, Any]]:
+    """Everything, since everything is synced; what a policy leaves out is left out by the agent."""
+    return [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
+        {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]},
+    ]
+
+
+def _lease() -> list[dict[str, Any]]:
+    """`create` cannot be bound to a name."""
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    return [
+        {**leases, "verbs": ["create"]},
+        {**leases, "resourceNames": [NAME], "verbs": ["get", "update", "patch"]},
+    ]
+
+
+def _deployment(cluster: str, server: str, own_ca: bool, image: str) -> dict[str, Any]:
+    arguments = [f"--server={server}", f"--token-file={_MOUNT}/token"]
+    arguments += [f"--ca-file={_MOUNT}/ca.crt"] if own_ca else []
+    probe = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6}
+    container = {
         "name": "agent",
-        "image": options.image,
-        "args": arguments,
-        "ports": [{"name": "metrics", "containerPort": _METRICS_PORT}],
-        "livenessProbe": {"httpGet": {"path": "/livez", "port": "metrics"}, "periodSeconds": 20},
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}, "periodSeconds": 10},
-        "resources": {"requests": {"cpu": "50m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}},
+        "image": image,
+        "command": ["fleetpedia-agent"],
+        "args": [*arguments, f"--metrics=0.0.0.0:{METRICS_PORT}"],
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        "livenessProbe": {"httpGet": {"path": "/livez", "port": "metrics"}, **probe},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}, **probe},
+        "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "credential", "mountPath": _FOLDER, "readOnly": True}],
+        "volumeMounts": [{"name": "credential", "mountPath": _MOUNT, "readOnly": True}],
     }
-
-
-_RBAC: Final = "rbac.authorization.k8s.io/v1"
-_FOLDER: Final = "/var/run/fleetpedia"
+    pod = {
+        "serviceAccountName": NAME,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "credential", "secret": {"secretName": NAME, "defaultMode": 0o440}}],
+    }
+    return {
+        "replicas": 1,
+        # Two agents of one cluster would fence each other off for the time of a roll-out.
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+        "template": {
+            "metadata": {"labels": _labels(), "annotations": {"fleetpedia.io/cluster": cluster}},
+            "spec": pod,
+        },
+    }

@@ -1,6 +1,5 @@
-"""Proof on demand: agents list anew and compare with the store; here the store is compared with itself. Then both say so.
-
-An operation of its own task: begun by one request, asked after by others."""
+"""Proof that the index equals its members: each agent lists anew and compares object by object, and what is stored is
+compared with its own bytes. What differs is looked at again once before it counts."""
 
 from __future__ import annotations
 
@@ -8,188 +7,274 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aggregator.rbac.identity import Actor
-from aggregator.status.clusters import phase_of
-from aggregator.storage import directives, operations
+from aggregator.storage import clusters, directives, operations, repair, scrub
 from aggregator.storage.catalog import Catalog, ClusterEntry, ClusterTypeEntry
 from aggregator.storage.pool import Database
-from aggregator.storage.scrub import Scrub
-from schema.errors import BadRequest, FleetpediaError, NotFound, TooManyRequests
+from schema.errors import FleetpediaError, NotFound, TooManyRequests
 
 log = logging.getLogger(__name__)
-POLL_SECONDS: Final = 0.2
-COMPARE_SECONDS: Final = 600.0
-"""For the comparison itself, once everything is in sync."""
+KIND: Final = "verify"
 AT_ONCE: Final = 4
-Report = dict[str, Any]
+CLUSTERS_AT_ONCE: Final = 8
+POLL_SECONDS: Final = 0.1
+COMPARE_SECONDS: Final = 240.0
+"""For the comparison of one cluster once it is in sync."""
+_IGNORED: Final = ("Excluded", "Gone")
+_HOPELESS: Final = ("Denied", "Failed")
+_LISTS: Final = ("missing", "ghost", "different")
+
+Entry = dict[str, Any]
 
 
-class Verify:
-    def __init__(self, database: Database, catalog: Catalog, scrub: Scrub) -> None:
+class Wanted(NamedTuple):
+    """What was asked for; empty is everything. `timeout`: seconds for getting in sync."""
+
+    clusters: tuple[str, ...]
+    types: tuple[str, ...]
+    repair: bool
+    timeout: float
+
+
+class Verification:
+    """Runs proofs in the background; `run` must be kept running."""
+
+    def __init__(self, database: Database, catalog: Catalog) -> None:
         self._database = database
         self._catalog = catalog
-        self._scrub_rows = scrub
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        """What ran in a process before us cannot be ended any more."""
-        async with self._database.writers.acquire() as connection:
-            await operations.interrupted(connection, ["verify"])
-
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._queue: asyncio.Queue[tuple[int, Wanted]] = asyncio.Queue(maxsize=AT_ONCE)
+        self._running = 0
 
     async def begin(
-        self, actor: Actor, clusters: Sequence[str], types: Sequence[str], *, repair: bool, timeout: float
+        self, actor: Actor, names: Sequence[str], types: Sequence[str], *, repair: bool, timeout: float
     ) -> int:
-        """Begin; the operation's id. Raises NotFound, BadRequest for names that are not there, TooManyRequests."""
-        actor.require_admin("verify")
-        if len(self._tasks) >= AT_ONCE:
-            raise TooManyRequests(f"{AT_ONCE} verifications run already; wait for one to end", retry_after=5.0)
+        """Id of the operation. Raises NotFound for clusters and types that are not there, TooManyRequests."""
         await self._catalog.refresh()
-        chosen = self._chosen(clusters)
-        self._check_types(types)
-        args = {"clusters": list(clusters), "types": list(types), "repair": repair, "timeout": timeout}
-        async with self._database.writers.acquire() as connection:
-            id = await operations.begin(connection, "verify", actor.name, args)
-        task = asyncio.create_task(self._run(id, chosen, list(types), repair=repair, timeout=timeout))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return id
-
-    def _chosen(self, names: Sequence[str]) -> list[str]:
         for name in names:
             if name not in self._catalog.clusters:
                 raise NotFound(f"there is no cluster {name}; see: fleetpedia clusters list")
-        return list(names) or list(self._catalog.clusters)
-
-    def _check_types(self, names: Sequence[str]) -> None:
         known = {entry.definition.name for entry in self._catalog.types.values()}
-        for name in names:
-            if name not in known:
-                raise BadRequest(
-                    f"no cluster serves the type {name!r}; name it as PLURAL or PLURAL.GROUP: pods, deployments.apps"
-                )
+        for type in types:
+            if type not in known:
+                raise NotFound(f"no cluster has a type {type}; write it as plural and group: pods, deployments.apps")
+        if self._running + self._queue.qsize() >= AT_ONCE:
+            raise TooManyRequests(f"{AT_ONCE} proofs run already; wait for one to end", retry_after=5.0)
+        wanted = Wanted(tuple(names), tuple(types), repair, timeout)
+        async with self._database.writers.transaction() as connection:
+            id = await operations.begin(connection, KIND, actor.name, wanted._asdict())
+        self._queue.put_nowait((id, wanted))
+        return id
 
-    async def _run(self, id: int, clusters: list[str], types: list[str], *, repair: bool, timeout: float) -> None:
+    async def run(self) -> None:
+        """Carry proofs out, for ever. What ran in a process before us cannot end any more."""
+        async with self._database.writers.acquire() as connection:
+            await operations.interrupted(connection, [KIND])
+        async with asyncio.TaskGroup() as group:
+            while True:
+                id, wanted = await self._queue.get()
+                self._running += 1
+                group.create_task(self._carry_out(id, wanted))
+
+    async def _carry_out(self, id: int, wanted: Wanted) -> None:
         try:
-            reports = await asyncio.gather(*(self._cluster(name, types, timeout) for name in clusters))
-            if repair and any(_differs(entry) for report in reports for entry in report):
-                await asyncio.gather(*(self._repair(report) for report in reports))
-                reports = await asyncio.gather(*(self._cluster(name, types, timeout) for name in clusters))
-            result = _result([entry for report in reports for entry in report])
+            result = await self._result(wanted)
             phase: operations.Phase = "Succeeded"
-            message = str(result.get("reason", ""))
+            message = ""
         except FleetpediaError as error:
-            phase, message = "Failed", error.message
-            result = {"equal": None, "clusters": [], "reason": error.message}
+            result, phase, message = None, "Failed", error.message
         except Exception:
-            log.exception("verification %d failed", id)
-            phase, message = "Failed", "something went wrong here; see the aggregator's log"
-            result = {"equal": None, "clusters": [], "reason": message}
-        async with self._database.writers.acquire() as connection:
-            await operations.finish(connection, id, phase, message, result)
+            log.exception("operation %d (verify) failed", id)
+            result, phase, message = None, "Failed", "something went wrong here; see the log of the aggregator"
+        finally:
+            self._running -= 1
+        await self._record(id, phase, message, result)
 
-    async def _cluster(self, name: str, types: list[str], timeout: float) -> list[Report]:
-        """One report per type; one without a type that says why the cluster was not checked."""
-        reason = await self._in_sync(name, types, timeout)
-        entry = self._catalog.clusters.get(name)
-        if reason or entry is None:
-            return [_unchecked(name, "", reason or "it was removed meanwhile")]
-        async with self._database.writers.acquire() as connection:
-            wanted = await directives.add(connection, entry.id, "verify", {"types": types})
-        answer = await self._answer(wanted)
-        if isinstance(answer, str):
-            return [_unchecked(name, "", answer)]
-        reports = []
-        for compared in answer:
-            report = {"name": name, **compared}
-            if report.pop("error", ""):
-                report = _unchecked(name, compared["type"], compared["error"])
-            else:
-                await self._scrub(entry, report)
-            reports.append(report)
-        return reports
-
-    async def _scrub(self, entry: ClusterEntry, report: Report) -> None:
-        """Rows that do not follow from their own body differ, whatever their fingerprint says."""
-        member = next((own for own in self._types(entry) if own.definition.name == report["type"]), None)
-        if member is None:
-            return
-        wrong = await self._scrub_rows.differing(entry.id, member.type_id)
-        report["different"] = sorted({*report["different"], *wrong})
-
-    async def _in_sync(self, name: str, types: list[str], timeout: float) -> str:
-        """Wait until every type (of `types`) is in sync; why not, where it is not in time."""
-        deadline = asyncio.get_running_loop().time() + timeout
+    async def _record(self, id: int, phase: operations.Phase, message: str, result: dict[str, Any] | None) -> None:
         while True:
-            reason = self._why_not(name, types)
-            if not reason or asyncio.get_running_loop().time() > deadline:
-                return reason
-            await asyncio.sleep(POLL_SECONDS)
-            await self._catalog.refresh()
+            try:
+                async with self._database.writers.acquire() as connection:
+                    await operations.finish(connection, id, phase, message, result)
+                return
+            except FleetpediaError as error:
+                log.warning("the result of operation %d waits: %s", id, error)
+                await asyncio.sleep(1.0)
 
-    def _why_not(self, name: str, types: list[str]) -> str:
-        entry = self._catalog.clusters.get(name)
-        if entry is None:
-            return "it was removed meanwhile"
-        own = [type for type in self._types(entry) if not types or type.definition.name in types]
-        phase = phase_of(self._catalog, entry, own, datetime.now(UTC), 0)
-        if phase in ("Ready", "Degraded"):
-            return ""
-        waiting = [type.definition.name for type in own if type.state in ("Pending", "Listing")]
-        return entry.message or f"its phase is {phase}" + (f" ({', '.join(waiting[:5])})" if waiting else "")
+    async def _result(self, wanted: Wanted) -> dict[str, Any]:
+        gate = asyncio.Semaphore(CLUSTERS_AT_ONCE)
+        names = wanted.clusters or tuple(self._catalog.clusters)
+        entries = [self._catalog.clusters[name] for name in names if name in self._catalog.clusters]
 
-    def _types(self, entry: ClusterEntry) -> list[ClusterTypeEntry]:
-        own = (type.clusters.get(entry.id) for type in self._catalog.types.values())
-        return [type for type in own if type is not None]
+        async def one(entry: ClusterEntry) -> list[Entry]:
+            async with gate:
+                return await _Proof(self._database, self._catalog, entry, wanted).run()
 
-    async def _answer(self, directive: int) -> list[Report] | str:
-        """What the agent found, or why it found nothing."""
-        deadline = asyncio.get_running_loop().time() + COMPARE_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            state = await directives.get(self._database, directive)
-            if state is None:
-                return "the cluster was removed meanwhile"
-            if state.finished is not None:
-                return state.error or list((state.result or {}).get("types") or [])
-            await asyncio.sleep(POLL_SECONDS)
-        return f"the agent did not answer within {COMPARE_SECONDS:g} s"
+        found = [entry for part in await asyncio.gather(*(one(entry) for entry in entries)) for entry in part]
+        unchecked = [
+            {"name": entry["name"], "type": entry["type"], "reason": entry["reason"]}
+            for entry in found
+            if entry.get("reason")
+        ]
+        differs = any(entry[what] for entry in found for what in _LISTS)
+        equal = False if differs else None if unchecked else True
+        reason = f"{unchecked[0]['name']}: {unchecked[0]['reason']}" if unchecked else ""
+        return {"equal": equal, "clusters": found, "unchecked": unchecked, "reason": reason}
 
-    async def _repair(self, report: list[Report]) -> None:
-        """Make the wrong rows differ by fingerprint, and have their types compared: what is missing comes, the rest goes."""
-        for entry in report:
-            cluster = self._catalog.clusters.get(entry["name"])
-            if cluster is None or not _differs(entry):
+
+class _Proof:
+    """Of one cluster."""
+
+    def __init__(self, database: Database, catalog: Catalog, entry: ClusterEntry, wanted: Wanted) -> None:
+        self._database, self._catalog, self._wanted = database, catalog, wanted
+        self._id, self._name = entry.id, entry.name
+        self._deadline = asyncio.get_running_loop().time() + wanted.timeout
+
+    async def run(self) -> list[Entry]:
+        """One entry per type; one that could not be compared has a `reason`."""
+        first = await self._settled()
+        doubtful = [entry["type"] for entry in first if _differs(entry)]
+        if not doubtful:
+            return first
+        if self._wanted.repair:
+            await self._repair([entry for entry in first if _differs(entry)])
+        second = {entry["type"]: entry for entry in await self._settled(tuple(doubtful))}
+        return [second.get(entry["type"], entry) for entry in first]
+
+    async def _settled(self, only: tuple[str, ...] = ()) -> list[Entry]:
+        """A comparison that was of one session from begin to end, all of it in sync."""
+        while True:
+            waiting = await self._why_waiting(only)
+            if not waiting:
+                epoch = (await clusters.standing(self._database, self._id)).epoch
+                entries, problem = await self._compared(only)
+                if not problem and (await clusters.standing(self._database, self._id)).epoch == epoch:
+                    return entries
+                waiting = problem or "its agent began anew meanwhile"
+            if asyncio.get_running_loop().time() >= self._deadline:
+                return self._unchecked(only, waiting)
+            await asyncio.sleep(POLL_SECONDS * 3)
+
+    async def _why_waiting(self, only: tuple[str, ...]) -> str:
+        """Empty where every type is in sync by the word of the agent's present session."""
+        await self._catalog.refresh()
+        entry = self._catalog.cluster_by_id.get(self._id)
+        if entry is None or entry.removing:
+            raise NotFound(f"cluster {self._name} is being removed")
+        if entry.paused:
+            return "it is paused; resume it first"
+        if self._catalog.is_stale(entry, _now()):
+            return entry.message or "its API server has not answered for a while"
+        if not (await clusters.standing(self._database, self._id)).heard:
+            return "its agent has just begun and has not said how far it is"
+        types = self._types(only)
+        if not types:
+            return "" if self._wanted.types else "its types are not known yet"
+        late = [type for type in types if type.state not in ("Synced", *_HOPELESS)]
+        return f"{late[0].definition.name} is {late[0].state} {late[0].reason}".strip() if late else ""
+
+    async def _compared(self, only: tuple[str, ...]) -> tuple[list[Entry], str]:
+        """(entries, why it must be done again)"""
+        types = self._types(only)
+        good = [type.definition.name for type in types if type.state == "Synced"]
+        entries = [self._entry(type, type.reason or type.state) for type in types if type.state in _HOPELESS]
+        if not good:
+            return entries, ""
+        result, problem = await self._ask("verify", good)
+        if problem:
+            return [], problem
+        reports = {report["type"]: report for report in result.get("types", [])}
+        for name in good:
+            report = reports.get(name)
+            if report is None:
+                return [], f"the agent did not answer for {name}"
+            entry = {"name": self._name, "type": name, "member": report["member"], "store": report["store"]}
+            entry |= {what: report[what] for what in _LISTS}
+            if report.get("error"):
+                entry["reason"] = report["error"]
+            entries.append(entry)
+        await self._scrub({str(entry["type"]): entry for entry in entries})
+        return sorted(entries, key=lambda entry: str(entry["type"])), ""
+
+    async def _scrub(self, entries: dict[str, Entry]) -> None:
+        """What is stored beside the bytes must follow from them."""
+        for subject in await scrub.subjects(self._database.readers, self._id):
+            entry = entries.get(subject.definition.name)
+            if entry is None:
                 continue
-            member = next((own for own in self._types(cluster) if own.definition.name == entry["type"]), None)
-            if member is None:
-                continue
-            await self._scrub_rows.distrust(cluster.id, member.type_id, entry["different"])
+            async for found in scrub.differences(self._database, subject):
+                names = [f"{one.namespace}/{one.name}" if one.namespace else one.name for one in found]
+                entry["different"] += [name for name in names if name not in entry["different"]]
+                await asyncio.sleep(0)
+
+    async def _ask(self, kind: str, types: list[str]) -> tuple[dict[str, Any], str]:
+        """(result, what went wrong): a directive to the agent, until it is answered."""
+        async with self._database.writers.transaction() as connection:
+            id = await directives.add(connection, self._id, kind, {"types": types})
+        loop = asyncio.get_running_loop()
+        until = max(loop.time(), self._deadline) + COMPARE_SECONDS
+        epoch = (await clusters.standing(self._database, self._id)).epoch
+        try:
+            while loop.time() < until:
+                state = await directives.get(self._database, id)
+                if state is None:
+                    return {}, "the cluster is gone"
+                if state.finished is not None:
+                    return state.result or {}, state.error
+                if loop.time() >= self._deadline and await self._lost(epoch):
+                    return {}, "its agent is away"
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
             async with self._database.writers.acquire() as connection:
-                wanted = await directives.add(connection, cluster.id, "relist", {"types": [entry["type"]]})
-            await self._answer(wanted)
+                await directives.withdraw(connection, id)
+        return {}, f"the agent did not answer within {COMPARE_SECONDS:g} s"
+
+    async def _lost(self, epoch: int) -> bool:
+        entry = self._catalog.cluster_by_id.get(self._id)
+        if entry is None or self._catalog.is_stale(entry, _now()):
+            return True
+        return (await clusters.standing(self._database, self._id)).epoch != epoch
+
+    async def _repair(self, entries: list[Entry]) -> None:
+        ids = {type.definition.name: type.type_id for type in self._types(())}
+        async with self._database.writers.transaction() as connection:
+            for entry in entries:
+                keys = [_key(text) for what in ("ghost", "different") for text in entry[what]]
+                await repair.distrust(connection, self._id, ids[entry["type"]], keys)
+        await self._ask("relist", [entry["type"] for entry in entries])
+
+    def _types(self, only: tuple[str, ...]) -> list[ClusterTypeEntry]:
+        wanted = only or self._wanted.types
+        own = (type.clusters.get(self._id) for type in self._catalog.types.values())
+        return [
+            type
+            for type in own
+            if type is not None and type.state not in _IGNORED and (not wanted or type.definition.name in wanted)
+        ]
+
+    def _unchecked(self, only: tuple[str, ...], reason: str) -> list[Entry]:
+        types = self._types(only)
+        if not types:
+            return [_entry(self._name, "", 0, reason)]
+        return [self._entry(type, reason) for type in types]
+
+    def _entry(self, type: ClusterTypeEntry, reason: str) -> Entry:
+        return _entry(self._name, type.definition.name, type.objects, reason)
 
 
-def _differs(entry: Report) -> bool:
-    return bool(entry.get("missing") or entry.get("ghost") or entry.get("different"))
+def _entry(name: str, type: str, store: int, reason: str) -> Entry:
+    lists: dict[str, list[str]] = {what: [] for what in _LISTS}
+    return {"name": name, "type": type, "member": None, "store": store, **lists, "reason": reason}
 
 
-def _unchecked(name: str, type: str, reason: str) -> Report:
-    nothing: Report = {"member": 0, "store": 0, "missing": [], "ghost": [], "different": []}
-    return {"name": name, "type": type, **nothing, "reason": reason}
+def _differs(entry: Entry) -> bool:
+    return any(entry[what] for what in _LISTS)
 
 
-def _result(entries: list[Report]) -> Report:
-    """`equal`: true, false, or null where something could not be checked and the rest is equal."""
-    unchecked = [entry for entry in entries if entry.get("reason")]
-    differing = any(_differs(entry) for entry in entries)
-    result: Report = {"equal": False if differing else None if unchecked else True, "clusters": entries}
-    if unchecked:
-        result["unchecked"] = [f"{entry['name']} {entry['type']}".strip() for entry in unchecked]
-        result["reason"] = "; ".join(f"{entry['name']} {entry['type']}: {entry['reason']}" for entry in unchecked[:3])
-    return result
+def _key(text: str) -> tuple[str, str]:
+    namespace, slash, name = text.rpartition("/")
+    return (namespace, name) if slash else ("", name)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

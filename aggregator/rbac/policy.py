@@ -38,7 +38,6 @@ POLICY: Final[Mapping[str, str | None]] = {
     "revokeToken": "revoke tokens",
     "verify": "verify the index",
     "getOperation": "see operations",
-    "metrics": "read the metrics",
 }
 
 

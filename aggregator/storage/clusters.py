@@ -40,7 +40,7 @@ async def add(
     clone: bool = False,
     kubeconfig: bytes | None = None,
 ) -> int:
-    """Register a cluster; its id. `clone`: may be the same member as another. Raises Conflict where the name is taken."""
+    """Register a cluster; its id. `clone`: may be the same member as another. Raises Conflict for a name in use."""
     try:
         id = await connection.fetchval(_ADD, name, msgspec.json.encode(dict(labels or {})), clone, kubeconfig)
     except asyncpg.UniqueViolationError as error:
@@ -107,10 +107,16 @@ async def fleet_policy(connection: asyncpg.Connection) -> Policy:
 async def set_fleet_policy(connection: asyncpg.Connection, policy: Policy) -> None:
     """For all clusters without one of their own."""
     await connection.execute(_SET_POLICY, msgspec.json.encode(policy))
-    await connection.execute(
-        "update fleet.cluster set policy_generation = policy_generation + 1 where policy is null"
-    )
+    await connection.execute("update fleet.cluster set policy_generation = policy_generation + 1 where policy is null")
     await _wake(connection)
+
+
+async def beside(database: Database) -> dict[str, bytes]:
+    """Kubeconfigs by name, of the clusters whose agent runs beside the aggregator."""
+    rows = await database.readers.fetch(
+        "select name, kubeconfig from fleet.cluster where kubeconfig is not null and not removing"
+    )
+    return {row["name"]: row["kubeconfig"] for row in rows}
 
 
 async def without_policy(connection: asyncpg.Connection) -> list[int]:
@@ -130,7 +136,7 @@ async def rebind(connection: asyncpg.Connection, id: int) -> None:
 
 
 async def begin_removal(connection: asyncpg.Connection, id: int) -> None:
-    """From here on the cluster takes nothing in and its credentials are void; then call remove_step until it is done."""
+    """From here on the cluster takes nothing in and its credentials are void; then call remove_step until done."""
     await sessions.fence(connection, id)
     await connection.execute("update fleet.cluster set removing = true, kubeconfig = null where id = $1", id)
     await credentials.revoke(connection, id)
@@ -198,3 +204,21 @@ delete from fleet.object o using (
 _REMOVED = """
 insert into fleet.change (cursor, cluster_id, type_id, op, namespace, name, uid, resource_version)
 values (nextval('fleet.cursor'), $1, 0, 'cluster-removed', '', $2, '', '')"""
+
+
+class Standing(NamedTuple):
+    """`epoch`: of the session. `heard`: the agent has sent a heartbeat in it, so what is stored of types is of it."""
+
+    epoch: int
+    heard: bool
+
+
+async def standing(database: Database, id: int) -> Standing:
+    """How far a cluster's session is."""
+    row = await database.readers.fetchrow(_STANDING, id)
+    return Standing(row["epoch"], bool(row["heard"])) if row else Standing(0, False)
+
+
+_STANDING = """
+select s.epoch, c.agent_seen > s.opened as heard
+  from fleet.session s join fleet.cluster c on c.id = s.cluster_id where s.cluster_id = $1"""

@@ -82,3 +82,10 @@ _FINISH = """
 update fleet.directive set finished = now(), error = $3, result = $4
  where cluster_id = $1 and id = $2 and finished is null"""
 _GET = "select id, cluster_id, kind, taken, finished, error, result from fleet.directive where id = $1"
+
+
+async def withdraw(connection: asyncpg.Connection, id: int) -> None:
+    """Nobody waits for it any more."""
+    await connection.execute(
+        "update fleet.directive set finished = now(), error = 'withdrawn' where id = $1 and finished is null", id
+    )

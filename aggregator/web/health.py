@@ -10,9 +10,10 @@ from aiohttp import web
 from prometheus_client import generate_latest
 
 from aggregator.metrics import Metrics
+from aggregator.rbac.scope import Scope
 from aggregator.storage.catalog import Catalog
 from aggregator.storage.pool import Database
-from schema.errors import BadRequest, FleetpediaError
+from schema.errors import BadRequest, FleetpediaError, Forbidden
 
 READY_SECONDS = 2.0
 
@@ -43,7 +44,9 @@ def routes(services: HealthServices) -> list[web.RouteDef]:
         text = "\n".join(lines) if "verbose" in request.query or not good else "ok"
         return web.Response(status=200 if good else 503, text=text + "\n")
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
+        if request["actor"].scope != Scope.everything():
+            raise Forbidden("the metrics are of the whole fleet; use a token without a limited scope")
         observe(services.metrics, services.catalog)
         # Rendering thousands of series takes long enough to delay every answer: a thread does it.
         body = await asyncio.to_thread(generate_latest, services.metrics.registry)

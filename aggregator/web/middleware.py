@@ -7,10 +7,10 @@ import ipaddress
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from aggregator.rbac.identity import Actor, Identity
 from aggregator.rbac.scope import Scope
@@ -18,8 +18,6 @@ from aggregator.web import errors
 from schema.errors import FleetpediaError, TooManyRequests, Unauthorized
 
 log = logging.getLogger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/healthz"})
 AGENT_PREFIX: Final = "/agent/v1/"
@@ -97,6 +95,38 @@ def limit_requests(most: int = REQUESTS_PER_ACTOR) -> Middleware:
                 del running[actor.name]
 
     return middleware
+
+
+class LongRequests:
+    """Watches and long polls: they would hold up a stop for as long as they may last, so a stop ends them."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[object]] = set()
+
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.serve(request, handler)
+
+        return middleware
+
+    async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        task = asyncio.current_task()
+        if task is None or not _is_long(request):
+            return await handler(request)
+        self._running.add(task)
+        try:
+            return await handler(request)
+        finally:
+            self._running.discard(task)
+
+    async def end(self, app: web.Application) -> None:
+        for task in list(self._running):
+            task.cancel()
+
+
+def _is_long(request: web.Request) -> bool:
+    return request.path == f"{AGENT_PREFIX}directives" or "watch" in request.query
 
 
 def _is_loopback(remote: str | None) -> bool:

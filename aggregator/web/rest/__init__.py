@@ -1,7 +1,22 @@
-"""The REST face under /api/v1: parse, call one service, render. One table of routes, from which the OpenAPI document comes."""
+"""The REST face under /api/v1: an operation parses, calls one service, renders; routes and OpenAPI are of one table."""
 
 from __future__ import annotations
 
-from aggregator.web.rest.routes import routes
+from aiohttp import web
 
-__all__ = ["routes"]
+from aggregator.web.rest import clusters, objects, openapi, policies, reserved, search, tokens, verify
+from aggregator.web.rest.route import Operation
+from aggregator.web.services import Services
+
+__all__ = ["operations", "routes"]
+
+
+def operations(services: Services) -> list[Operation]:
+    """The one table, the document that describes it included."""
+    parts = (clusters, search, objects, policies, tokens, verify)
+    table = [operation for part in parts for operation in part.operations(services)]
+    return [*table, *openapi.operations(table)]
+
+
+def routes(services: Services) -> list[web.RouteDef]:
+    return [*(operation.route() for operation in operations(services)), *reserved.routes()]

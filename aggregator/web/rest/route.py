@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from aggregator.rbac.identity import Actor
 from aggregator.rbac.policy import authorise
-from schema.errors import BadRequest, UnsupportedMediaType
+from schema.errors import BadRequest, TooLarge, UnsupportedMediaType
 
 MAX_BODY: Final = 1024 * 1024
 _JSON_TYPES: Final = ("application/json", "application/merge-patch+json", "application/octet-stream")
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     """An answer that needs more than its value."""
 
     value: Any
-    headers: list[tuple[str, str]] = []
+    headers: Sequence[tuple[str, str]] = ()
     media_type: str = "application/json"
 
 
@@ -103,6 +103,8 @@ class Operation:
         if request.content_type not in _JSON_TYPES:
             raise UnsupportedMediaType(f"the body must be application/json, not {request.content_type}")
         data = await request.read()
+        if len(data) > MAX_BODY:
+            raise TooLarge(f"the body has {len(data)} bytes, more than {MAX_BODY}")
         try:
             return msgspec.json.decode(data or b"{}", type=self.body)
         except msgspec.DecodeError as error:

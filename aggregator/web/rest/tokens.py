@@ -75,8 +75,8 @@ def operations(services: Services) -> list[Operation]:
                     namespaces=token.namespaces,
                     kinds=token.kinds,
                     created=stamp(token.created),
-                    expires=token.expires and stamp(token.expires),
-                    revoked=token.revoked and stamp(token.revoked),
+                    expires=stamp(token.expires) if token.expires else None,
+                    revoked=stamp(token.revoked) if token.revoked else None,
                     expired=token.expired,
                 )
                 for token in await tokens.all()

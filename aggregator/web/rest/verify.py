@@ -14,7 +14,7 @@ from schema.errors import NotFound
 
 
 class VerifyRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Empty lists: all. Types as `pods` or `deployments.apps`. `timeout`: seconds, for getting in sync and comparing."""
+    """Empty lists: all. Types as `pods` or `deployments.apps`. `timeout`: seconds, for getting in sync."""
 
     clusters: list[str] = []
     types: list[str] = []
@@ -23,8 +23,8 @@ class VerifyRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OperationView(msgspec.Struct):
-    """`result` of a verify: {"equal": true, false or null (not checked), "clusters": [{"name", "type", "member", "store",
-    "missing", "ghost", "different"}], "unchecked": [{"name", "type", "reason"}]}."""
+    """`result` of a verify: {"equal": true, false or null (not checked), "clusters": [{"name", "type", "member",
+    "store", "missing", "ghost", "different"}], "unchecked": [{"name", "type", "reason"}]}."""
 
     id: int
     kind: str
