@@ -42,7 +42,7 @@ def _live(log_file: Path, body: Callable[[Report], int], writing: int) -> None:
         _let_go(log_file)
         pipe.process(os.getpid())
         code = body(pipe)
-        pipe.ready(code, "", "")
+        pipe.close()
     except BaseException:
         log.exception("`up` ends")
     finally:
@@ -81,5 +81,5 @@ def _wait(reading: int, log_file: Path, console: Console) -> int:
             os.kill(pid, signal.SIGTERM)
         console.say("interrupted: what was started is being stopped")
         return 130
-    console.say(f"`up` ended before it was ready; its last words are in {log_file}")
+    console.say(f"fleetpedia: `up` ended before it was ready; its last words are in {log_file}")
     return 1

@@ -112,11 +112,12 @@ class Pipe:
 def describe(cluster: dict[str, Any], width: int = 0) -> str:
     """`eu-west  Syncing   1,203 objects, 12 of 45 types in sync: pods 300, …`"""
     types = cluster.get("types") or []
+    wanted = [type for type in types if type.get("state") not in ("Excluded", "Gone")]
     counted = [type for type in types if type.get("count") or type.get("state") == "Synced"]
     total = sum(int(type.get("count") or 0) for type in types)
     synced = sum(type.get("state") == "Synced" for type in types)
     largest = sorted(counted, key=lambda type: -int(type.get("count") or 0))[:_SHOWN_TYPES]
     some = ", ".join(f"{type['type']} {int(type.get('count') or 0):,}" for type in largest if type.get("count"))
-    known = f"{total:>9,} objects, {synced} of {len(types)} types in sync"
+    known = f"{total:>9,} objects, {synced} of {len(wanted)} types in sync"
     line = f"  {cluster['name']:<{width}}  {cluster.get('phase', ''):<9} {known}"
     return f"{line}: {some}" if some else line

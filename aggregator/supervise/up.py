@@ -29,7 +29,7 @@ from aggregator.supervise.listen import ANYWHERE, Address, choose_address
 from aggregator.supervise.logs import keep_trimmed
 from aggregator.supervise.members import demo_names
 from aggregator.supervise.report import Report
-from schema.errors import BadRequest, Unavailable
+from schema.errors import BadRequest, Unprocessable
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.5
@@ -326,9 +326,9 @@ class _Up:
         deadline = time.monotonic() + _START_SECONDS
         while not await asyncio.to_thread(true):
             if child.restarts >= _HOPELESS:
-                raise Unavailable(f"{child.name} does not start: it {child.problem} (log: {self.folder.log})")
+                raise Unprocessable(f"{child.name} does not start: it {child.problem} (log: {self.folder.log})")
             if time.monotonic() > deadline:
-                raise Unavailable(f"{child.name} is not ready after {_START_SECONDS:.0f} s (log: {self.folder.log})")
+                raise Unprocessable(f"{child.name} is not ready after {_START_SECONDS:.0f} s (log: {self.folder.log})")
             await asyncio.sleep(0.1)
 
     def _is_ready(self) -> bool:
