@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from schema.wire import (
 from tests.controlplane.kubeconfig import Context, write_kubeconfig
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.ports import free_port
+from tests.controlplane.waiting import wait_until
 from tests.e2e.fleet import FLEETPEDIA, Fleet, data_folder, run, start, throw_away
 from tests.e2e.member import config_map
 from tests.e2e.production import Production
@@ -110,12 +112,21 @@ def test_a_port_in_use_is_named(folder: Path, two_planes_kubeconfig: Path) -> No
         says(result.err, str(taken.getsockname()[1]), "use")
 
 
-def test_a_database_that_does_not_answer_is_named_without_its_password(folder: Path) -> None:
-    database = f"postgresql://somebody:hush@127.0.0.1:{free_port()}/fleet"
-    result = run(FLEETPEDIA, "serve", "--data", folder, "--listen", "127.0.0.1:0", "--database", database, timeout=90)
-    assert result.code != 0
-    says(result.err, "127.0.0.1")
-    assert "hush" not in result.err
+def test_a_database_that_does_not_answer_is_waited_for_and_named_without_its_password(folder: Path) -> None:
+    port = free_port()
+    database = f"postgresql://somebody:hush@127.0.0.1:{port}/fleet"
+    log = folder / "serve.log"
+    command = [FLEETPEDIA, "serve", "--data", folder, "--listen", "127.0.0.1:0", "--database", database]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: str(port) in log.read_text(), "it says what it waits for", timeout=30, explain=log.read_text)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    says(log.read_text(), "database", "127.0.0.1")
+    assert "hush" not in log.read_text()
 
 
 # -- members that cannot be read ----
