@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from agent.digest import Digest
-from agent.errors import Gone, Unavailable
+from agent.errors import KubeError
 from agent.session import Session
 from agent.slim import Slimmer, Unreadable
 from schema.wire import BUCKETS, Delete, Delta, DigestReply, DigestRequest, Fingerprint
@@ -68,8 +68,8 @@ class Comparison:
         if at:
             try:
                 return *await self._digest_of(at), True
-            except (Gone, Unavailable):
-                pass  # that version is kept no longer; the current one will do
+            except KubeError:
+                pass  # mostly: that version is kept no longer; the current one will do, or fails for the same reason
         return *await self._digest_of(""), False
 
     async def _digest_of(self, exactly: str) -> tuple[str, Digest]:
@@ -94,7 +94,7 @@ class Comparison:
         before = self.sent
         try:
             version = await self._put_differing(version, set(differing), dict(rows))
-        except (Gone, Unavailable):
+        except KubeError:
             if not version:
                 raise
             await self._put_differing("", set(differing), dict(rows))

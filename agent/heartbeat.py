@@ -33,6 +33,7 @@ class Heart:
         self._first = True
         self._failing = ""
         self.away = False
+        self._seen_before = 0.0
 
     def soon(self) -> None:
         """Something changed that the aggregator should hear of before the next regular beat."""
@@ -70,6 +71,7 @@ class Heart:
             if not self.away:
                 log.warning("the member does not answer", extra={"reason": error.message})
                 self.soon()
+                self._seen_before = seen
             self.away = True
             return
         except KubeError:
@@ -78,7 +80,7 @@ class Heart:
             log.info("the member answers again")
             self.soon()
             for reflector in self._types.reflectors if self._types else ():
-                reflector.member_is_back(seen)
+                reflector.member_is_back(self._seen_before)
         self.away = False
 
     async def _ask_facts(self) -> None:

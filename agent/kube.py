@@ -17,12 +17,15 @@ import msgspec
 
 from agent import errors
 from agent.access import Access, AccessError
-from agent.errors import Gone, KubeError, NotFound, Oversized, Unavailable
+from agent.errors import KubeError, Oversized, Throttled, Unavailable
 from agent.lines import Lines
 
 PAGE: Final = 500
+GOOD_PAGE_BYTES: Final = 2 * 1024 * 1024
+"""What the limit of the next page is chosen for, by the size of this one's objects: large objects, short pages."""
 MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
 """A page above it is asked for again with a smaller limit."""
+PAGE_TRIES: Final = 4
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 """What even a page of one object, or of a server that knows no limit, may not exceed."""
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -163,7 +166,7 @@ class Kube:
 
     async def _page(self, path: str, params: dict[str, str]) -> tuple[_List, dict[str, str]]:
         """One page and the parameters of the next, {} at the end."""
-        limit = int(params["limit"])
+        limit, tries = int(params["limit"]), 0
         while True:
             try:
                 cap = MAX_PAGE_BYTES if limit > 1 else MAX_ANSWER_BYTES
@@ -173,10 +176,17 @@ class Kube:
                 if limit == 1:
                     raise
                 limit = max(1, limit // 8)
+            except (Throttled, Unavailable) as error:
+                # One page that fails must not cost the pages before it.
+                tries += 1
+                if tries >= PAGE_TRIES:
+                    raise
+                await asyncio.sleep(max(error.retry_after, random.uniform(0.2, 0.6) * tries))
         page = _decode_list(data, path)
         if not page.metadata.continue_:
             return page, {}
-        return page, {"limit": str(limit), "continue": page.metadata.continue_}
+        fitting = GOOD_PAGE_BYTES * len(page.items or ()) // max(1, len(data))
+        return page, {"limit": str(max(1, min(PAGE, limit * 2, fitting))), "continue": page.metadata.continue_}
 
     # -- watches --------------------------------------------------------------------------------------------------
     def watch(self, path: str, version: str, *, accept: str = JSON) -> Watch:
@@ -353,6 +363,3 @@ def _socket(info: Any) -> socket.socket:
         if hasattr(socket, option):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     return made
-
-
-__all__ = ["Event", "Gone", "Kube", "NotFound", "Page", "Watch"]

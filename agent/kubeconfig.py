@@ -74,6 +74,9 @@ class PluginAccess(Access):
         except Exception as error:  # plugins and their loader raise what they like
             raise AccessError(f"{self._path}: context {self._name!r}: the credential plugin failed: {error}") from error
         bearer = str(found.api_key.get("authorization") or found.api_key.get("BearerToken") or "")
+        if not bearer and not found.cert_file:
+            # The package only logs what went wrong with a plugin.
+            raise AccessError(f"{self._path}: context {self._name!r}: the credential plugin gave no credential")
         self.token = inline(bearer.removeprefix("Bearer ").strip())
         if found.cert_file and found.key_file:
             self.certificate, self.key = WatchedFile(found.cert_file), WatchedFile(found.key_file)

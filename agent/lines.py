@@ -19,7 +19,7 @@ class Lines:
         lines = []
         for end in ends:
             self._keep(end)
-            line = b"".join(self._parts) if len(self._parts) > 1 else end
+            line = b"".join(self._parts)
             self._parts, self._size = [], 0
             if line.strip():
                 lines.append(line)

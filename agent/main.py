@@ -41,14 +41,15 @@ async def run(settings: Settings) -> None:
     server = await serve(settings.metrics, members) if settings.metrics else None
     running = asyncio.create_task(_all(members))
     stopping = asyncio.create_task(ending.wait())
+    tidying = asyncio.create_task(memory.keep_small())
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
     finally:
-        stopping.cancel()
-        running.cancel()
-        await asyncio.gather(running, stopping, return_exceptions=True)
+        for task in (running, stopping, tidying):
+            task.cancel()
+        await asyncio.gather(running, stopping, tidying, return_exceptions=True)
         if server:
             await server.cleanup()
         log.info("ended")

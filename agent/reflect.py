@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from agent import errors, memory
+from agent import errors
 from agent.backoff import Backoff
 from agent.compare import Comparison
 from agent.errors import Forbidden, Gone, KubeError, NotFound, Throttled
@@ -142,7 +142,6 @@ class Reflector:
                 session.metrics.count("fleetpedia_digest_mismatch_total", type=self.type.name)
                 log.error("digest mismatch", extra={"type": self.type.name, "buckets": outcome.differing[:20]})
         self.version = version
-        memory.give_back()
         session.buffer.mark(self.id, version, listed=True, shape=self.slimmer.shape)
         session.sure.types.add(key_of(self.type))
         waiting, self._waiting = self._waiting, []

@@ -178,6 +178,3 @@ def _seconds(timestamp: str | None) -> int:
         return int(datetime.fromisoformat(timestamp).timestamp())
     except ValueError:
         return 0
-
-
-__all__ = ["Print", "Slimmer", "Unreadable", "version_of"]
