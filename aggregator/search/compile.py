@@ -28,6 +28,23 @@ from schema.fields import FIELDS
 _COLUMNS: Final = {"name": "o.name", "namespace": "o.namespace", "status": "o.status", "uid": "o.uid"}
 _KEY: Final = {"type_id": 0, "namespace": 1, "name": 2, "cluster_id": 3}
 NOTHING: Final = "false"
+FEW: Final = 2000
+"""Up to so many matches are all found and sorted; of more, the order is gone through until a page is full."""
+# The planner takes matches for evenly spread over the order. Where they are not, going through the order reads almost
+# all rows for a page (45 ms against 1 ms at 40,000 rows); so it is only done where there are many. Only one of the two
+# halves runs: the other's condition is known before it begins.
+_FEW_FIRST: Final = """
+with found as materialized (
+  select o.cluster_id, o.type_id, o.namespace, o.name from fleet.object o where {where} limit {few} + 1
+), few as materialized (select count(*) <= {few} as yes from found),
+page as materialized (select * from found o where (select yes from few) order by {order} limit {limit})
+select * from (
+  select {columns} from page p
+    join fleet.object o on o.cluster_id = p.cluster_id and o.type_id = p.type_id
+         and o.namespace = p.namespace and o.name = p.name
+  union all
+  (select {columns} from fleet.object o where not (select yes from few) and {where} order by {order} limit {limit})
+) o order by {order}"""
 Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -45,6 +62,9 @@ class Selection:
     narrow: bool
     """Whether it selects by more than type and cluster, so that the counters do not tell its number."""
 
+    selective: bool
+    """Whether an index on labels, fields or names finds what is looked for, without going through the order."""
+
     def rows(self, columns: str, limit: int = 0, after: Key | None = None) -> Statement:
         args = list(self.args)
         where = self.where
@@ -54,10 +74,13 @@ class Selection:
                 args.append(after[_KEY[column]])
                 binds.append(f"${len(args)}")
             where += f" and ({', '.join(f'o.{column}' for column in self.order)}) > ({', '.join(binds)})"
-        sql = f"select {columns} from fleet.object o where {where} order by {', '.join(f'o.{c}' for c in self.order)}"
+        order = ", ".join(f"o.{column}" for column in self.order)
+        sql = f"select {columns} from fleet.object o where {where} order by {order}"
         if limit:
             args.append(limit)
             sql += f" limit ${len(args)}"
+            if self.selective:
+                sql = _FEW_FIRST.format(columns=columns, where=where, order=order, few=FEW, limit=f"${len(args)}")
         return sql, tuple(args)
 
     def count(self, cap: int) -> Statement:
@@ -105,7 +128,19 @@ class _Compiler:
             type_ids=self.type_ids,
             cluster_ids=self.cluster_ids,
             narrow=bool(rest) or bool(self.scope.namespaces),
+            selective=any(self._is_indexed(item) for item in rest),
         )
+
+    def _is_indexed(self, item: Expression) -> bool:
+        match item:
+            case Label() | Match("name"):
+                return True
+            case Field():
+                return bool(item.globs) and all(item.dotted in supported_fields(entry) for entry in self._types())
+        return False
+
+    def _types(self) -> list[TypeEntry]:
+        return [entry for entry in self.names.all_types() if self.type_ids is None or entry.id in self.type_ids]
 
     def _take_limits(self, where: Expression) -> list[Expression]:
         """What must hold of cluster and kind limits the ids, so that indexes see one equality; the rest is returned."""
@@ -200,7 +235,7 @@ class _Compiler:
         """By the indexed array for the types that have the path there, else out of the object."""
         if field.path == ("metadata", "uid") and field.globs:
             return self._glob("o.uid", field.globs)
-        types = [entry for entry in self.names.all_types() if self.type_ids is None or entry.id in self.type_ids]
+        types = self._types()
         supporting = frozenset(entry.id for entry in types if field.dotted in supported_fields(entry))
         if not supporting or not field.globs:
             return self._path(field)

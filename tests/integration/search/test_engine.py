@@ -31,6 +31,7 @@ from aggregator.search.query import (
     every,
 )
 from aggregator.search.run import Engine, Want
+from aggregator.storage import objects
 from aggregator.storage.catalog import Catalog
 from aggregator.storage.changes import ChangeFeed
 from aggregator.storage.objects import Row
@@ -58,9 +59,9 @@ async def made(database: Database) -> tuple[Engine, Truth]:
         maps: list[dict[str, Any]] = [
             {"metadata": {"namespace": "one", "name": "m", "labels": {"app": "web"}}, "data": {"k": "v"}}
         ]
-        for type, objects in ((PODS, pods), (NAMESPACES, spaces), (CONFIG_MAPS, maps)):
-            await fleet.put(cluster, type, *objects)
-            for one in objects:
+        for type, some in ((PODS, pods), (NAMESPACES, spaces), (CONFIG_MAPS, maps)):
+            await fleet.put(cluster, type, *some)
+            for one in some:
                 key = (cluster, type.resource, one["metadata"].get("namespace", ""), one["metadata"]["name"])
                 truth[key] = one
     catalog, feed = Catalog(database), ChangeFeed(database)
@@ -229,7 +230,11 @@ async def test_a_statement_has_the_scope_and_no_text_of_the_question(database: D
     )
     scope = Scope(("a", "b"), ("one", "t*"), ("pods", "namespaces"))
     selection = compile_query(Query(where), scope, engine.catalog)
-    for sql, args in (selection.rows("1", 5), selection.count(5), selection.any_with_path(("a", hostile), 5)):
+    for sql, args in (
+        selection.rows(objects.columns(), 5),
+        selection.count(5),
+        selection.any_with_path(("a", hostile), 5),
+    ):
         assert "drop" not in sql
         assert "o.cluster_id = any(" in sql
         assert "o.type_id = any(" in sql
@@ -303,6 +308,23 @@ async def test_each_kind_of_question_uses_its_index(large: Engine) -> None:
     for scope in (Scope(clusters=("c1", "c2")), Scope(namespaces=("ns-7",))):
         assert "Seq Scan" not in await plan(large, EVERYTHING, scope=scope)
         assert "object_labels" in await plan(large, kube(labelSelector="rare=1"), scope=scope)
+
+
+async def test_few_matches_at_the_end_of_the_order_are_found_without_going_through_it(large: Engine) -> None:
+    async with large.database.writers.acquire() as connection:
+        await connection.execute(
+            "update fleet.object set labels = labels || array['late=1'] where cluster_id = 5 and namespace = 'ns-9'"
+        )
+        await connection.execute("analyze fleet.object")
+    query = Query(Label("late", (Glob.literal("1"),)), ("", "v1", "pods"))
+    sql, args = compile_query(query, Scope.everything(), large.catalog).rows(objects.columns(body=True), 20)
+    rows = await large.database.readers.fetch(f"explain (analyze, costs off, timing off, summary off) {sql}", *args)
+    text = "\n".join(row[0] for row in rows)
+    assert "object_labels" in text
+    assert "Rows Removed by Filter" not in text
+    assert "(never executed)" in text
+    common = Query(Label("app", (Glob.literal("web"),)), ("", "v1", "pods"), limit=20)
+    assert len((await large.page(common, Scope.everything(), Want())).rows) == 20
 
 
 async def test_a_deep_page_goes_straight_to_its_place(large: Engine) -> None:
