@@ -11,7 +11,7 @@ from aggregator.cli import output
 from aggregator.cli.clusters import COLUMNS
 from aggregator.cli.connection import connect, local_folder
 from aggregator.client import ApiError, UnreachableError
-from aggregator.supervise.fleet import SYNCED, views
+from aggregator.supervise.fleet import SETTLED, SYNCED, views
 from aggregator.supervise.status import database_url, processes
 
 
@@ -61,7 +61,7 @@ def _print(content: dict[str, Any], form: str) -> None:
         [cluster["name"], type["type"], type["state"], type.get("reason")]
         for cluster in content["clusters"]
         for type in cluster.get("types") or []
-        if type["state"] not in SYNCED
+        if type["state"] not in (SYNCED, *SETTLED)
     ]
     output.lines([""] if late else [])
     output.table(["CLUSTER", "TYPE", "STATE", "REASON"], late)

@@ -23,7 +23,15 @@ def verify(options: argparse.Namespace) -> int:
     seconds = duration(options.timeout)
     client = connect(options)
     body = {"clusters": options.cluster, "types": options.type, "repair": options.repair, "timeout": seconds}
-    report = _wait(client, client.post("/api/v1/verify", body, timeout=seconds + 60), seconds)
+    deadline = time.monotonic() + seconds
+    while True:
+        report = _wait(client, client.post("/api/v1/verify", body), seconds)
+        left = deadline - time.monotonic()
+        if left <= 0 or not _may_settle(client, report):
+            break
+        # A member or an agent that has just come back: what could not be compared now can be in a moment.
+        time.sleep(min(1.0, left))
+        body["timeout"] = max(1.0, left)
     if options.output == "json":
         output.document(report, "json")
     else:
@@ -40,6 +48,20 @@ def _wait(client: Client, answer: dict[str, Any], seconds: float) -> dict[str, A
         time.sleep(0.3)
         answer = client.get(f"/api/v1/operations/{answer['id']}")
     return answer
+
+
+def _may_settle(client: Client, report: dict[str, Any]) -> bool:
+    """Whether trying again may help: nothing was found to differ, and what was not compared is not denied or paused."""
+    unchecked = report.get("unchecked") or []
+    if report.get("equal") is not None or not unchecked:
+        return False
+    clusters = {cluster["name"]: cluster for cluster in client.get("/api/v1/clusters")["items"]}
+    for entry in unchecked:
+        cluster = clusters.get(entry["name"]) or {"phase": "Removing"}
+        states = {type["type"]: type["state"] for type in cluster.get("types") or []}
+        if cluster["phase"] not in ("Paused", "Removing") and states.get(entry["type"]) != "Denied":
+            return True
+    return False
 
 
 def _code(report: dict[str, Any]) -> int:

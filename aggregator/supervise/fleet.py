@@ -12,7 +12,9 @@ from schema.errors import FleetpediaError, Unprocessable
 
 View = dict[str, Any]
 """One entry of `/api/v1/clusters`."""
-SYNCED = ("Synced", "Excluded", "Gone")
+SYNCED = "Synced"
+SETTLED = ("Excluded", "Gone")
+"""States of types that nothing is expected of."""
 
 
 def views(client: Client) -> list[View]:
@@ -60,14 +62,18 @@ def why_not_in_sync(view: View | None, seconds: float) -> str:
     if not types:
         return "its types are not known yet"
     late = [
-        f"{type['type']}: {type['state']} {type.get('reason') or ''}".strip() for type in types if not _synced(type)
+        f"{type['type']}: {type['state']} {type.get('reason') or ''}".strip()
+        for type in types
+        if not _synced(type, seconds)
     ]
     more = f" and {len(late) - 3} more types" if len(late) > 3 else ""
     return "; ".join(late[:3]) + more
 
 
-def _synced(type: View) -> bool:
-    return type.get("state") in SYNCED
+def _synced(type: View, seconds: float) -> bool:
+    """What was in sync before this start says nothing about now."""
+    lag = type.get("lagSeconds")
+    return type["state"] in SETTLED or (type["state"] == SYNCED and lag is not None and lag <= seconds)
 
 
 def message(error: Exception) -> str:
