@@ -14,7 +14,7 @@ from aggregator.rbac.scope import Scope
 from aggregator.search.parse_kube import parse_get_options, parse_list_options
 from aggregator.search.run import Engine
 from aggregator.storage.catalog import Catalog
-from aggregator.web.kube import discovery, lists
+from aggregator.web.kube import discovery, lists, reviews
 from aggregator.web.kube.accept import discovery_form
 from aggregator.web.kube.face import Face
 from aggregator.web.kube.paths import Target, parse_path
@@ -76,9 +76,11 @@ class _Handler:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         actor: Actor = request["actor"]
         cluster = request.match_info.get("cluster")
-        _refuse_writes(request, cluster)
         face = Face.of(self._services.catalog, actor.scope, cluster)
         target = parse_path(request.match_info.get("path", ""))
+        if reviews.is_review(request, target):
+            return await reviews.answer(request, face, target, actor)
+        _refuse_writes(request, cluster)
         if target.what == "objects":
             return await self._objects(request, face, target)
         for name in request.query:

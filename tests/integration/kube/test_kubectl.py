@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
+from aggregator.rbac.scope import Scope
 from tests.controlplane.kubectl import kubectl as kubectl_of
 from tests.integration.fleet import PODS, Fleet, pod
-from tests.integration.kube.conftest import Client
+from tests.integration.kube.conftest import Client, Services
 
 
 class Answer(NamedTuple):
@@ -150,3 +151,20 @@ async def test_waiting_for_a_condition_ends_when_it_is_met(kubectl: Kubectl, fle
     await fleet.put("west", PODS, pod("shop", "db", {"app": "db"}, phase="Succeeded"))
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert out == b"pod/db condition met\n", err
+
+
+async def test_reviews_about_oneself(kubectl: Kubectl, services: Services) -> None:
+    assert (await kubectl("auth", "can-i", "list", "pods", "-A")).out == "yes\n"
+    refused = await kubectl("auth", "can-i", "delete", "pods")
+    assert refused.out.startswith("no")
+    assert "somebody" in (await kubectl("auth", "whoami")).out
+    assert "widgets" in (await kubectl("auth", "can-i", "--list")).out
+    services.identity.scope = Scope(namespaces=("shop",))
+    assert (await kubectl("auth", "can-i", "get", "pods", "-n", "shop")).out == "yes\n"
+    assert (await kubectl("auth", "can-i", "get", "pods", "-n", "default")).out.startswith("no")
+
+
+async def test_describe_reads_object_and_events(kubectl: Kubectl) -> None:
+    answer = await kubectl("describe", "pod", "db", "-n", "shop", face="/fleet/clusters/west")
+    assert answer.code == 0, answer.err
+    assert "fleetpedia.io/cluster: west" in answer.out
