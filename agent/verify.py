@@ -91,7 +91,8 @@ async def _read(session: Session, reflector: Reflector, keys: list[Key]) -> dict
     async def one(key: Key) -> None:
         async with gate:
             try:
-                _add(marks, reflector, await session.kube.get(object_path(reflector, key)))
+                # A single object ends with a line feed, which lists and watches do not have: it would be another print.
+                _add(marks, reflector, (await session.kube.get(object_path(reflector, key))).rstrip())
             except NotFound:
                 pass
 
