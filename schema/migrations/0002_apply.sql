@@ -26,6 +26,8 @@ create function fleet.apply_batch(
   set enable_hashjoin = off
   set enable_mergejoin = off
   set enable_seqscan = off
+  -- Trigram indexes answer equality too, by a bitmap over their pending list: five times the cost of a whole batch.
+  set enable_bitmapscan = off
 as $$
 declare
   v_epoch bigint;
