@@ -107,6 +107,8 @@ class Orders:
         return {"type": reflector.type.name, **nothing, "error": reason}
 
     async def _relist(self, reflector: Reflector) -> dict[str, Any]:
+        if reflector.status.state in ("Denied", "Failed"):
+            return {"type": reflector.type.name, "error": reflector.status.reason}
         async with asyncio.timeout(RELIST_SECONDS):
             await reflector.compared("relist")
         return {"type": reflector.type.name}

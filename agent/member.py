@@ -38,6 +38,9 @@ VERSION: Final = "0.1.0"
 FENCED_SECONDS: Final = 20.0
 """A newer session of this cluster lives elsewhere: stand by for so long before trying to take over."""
 REFUSED_SECONDS: Final = 20.0
+DEFECT_SECONDS: Final = 10.0
+LASTING_SECONDS: Final = 60.0
+"""A session that lasted so long was a good one: waits begin short again."""
 KUBE_SYSTEM: Final = "/api/v1/namespaces/kube-system"
 
 
@@ -61,6 +64,7 @@ class Member:
         self._sure = Sure()
         self._store = ""
         self._done: list[DirectiveResult] = []
+        self._fenced = Backoff(FENCED_SECONDS, 600.0)
         self._session: Session | None = None
         self._types: Types | None = None
 
@@ -100,32 +104,40 @@ class Member:
         started = time.monotonic()
         try:
             await self._session_of(kube, hub, lineage)
-            raise AssertionError("a session ends by an error only")
-        except* Closed as group:
-            log.info("closed", extra={"reason": str(_first(group))})
-            return_value: float | None = None
-        except* (SessionEnd, SessionLost) as group:
-            end = _first(group)
-            if isinstance(end, Rewound):
-                lineage.forget()
-                self._sure.types.clear()
-            log.info("session ends", extra={"reason": str(end)})
-            return_value = max(getattr(end, "pause", 0.0), backoff.next())
-        except* Fenced as group:
-            self._report_trouble(_first(group), "fenced off, standing by")
-            return_value = FENCED_SECONDS * (0.75 + secrets.randbelow(500) / 1000)
-        except* (Unauthorized, Forbidden) as group:
-            self._report_trouble(_first(group), "the aggregator refuses this agent")
-            return_value = REFUSED_SECONDS
-        except* (FleetpediaError, KubeError, AccessError) as group:
-            error = _first(group)
-            self._report_trouble(error, "no session")
-            return_value = max(getattr(error, "retry_after", 0.0) or 0.0, backoff.next())
-        finally:
+            raise SessionEnd("all of its parts have ended")
+        except Exception as error:  # whatever it was, the next session begins from what is committed
             self._session = self._types = None
-        if time.monotonic() - started > 60:
-            backoff.reset()
-        return return_value
+            if time.monotonic() - started > LASTING_SECONDS:
+                backoff.reset()
+                self._fenced.reset()
+            return self._after(_decisive(error), lineage, backoff)
+
+    def _after(self, error: BaseException, lineage: Lineage, backoff: Backoff) -> float | None:
+        pause = backoff.next()
+        match error:
+            case Closed():
+                log.info("closed", extra={"reason": str(error)})
+                return None
+            case SessionEnd() | SessionLost():
+                log.info("session ends", extra={"reason": str(error)})
+                if isinstance(error, Rewound):
+                    lineage.forget()
+                    self._sure.types.clear()
+                return max(getattr(error, "pause", 0.0), pause)
+            case Fenced():
+                # Longer each time: two agents on one credential must not take the session from each other in turns.
+                self._report_trouble(error, "fenced off, standing by")
+                return self._fenced.next()
+            case Unauthorized() | Forbidden():
+                self._report_trouble(error, "the aggregator refuses this agent")
+                return REFUSED_SECONDS
+            case FleetpediaError() | KubeError() | AccessError():
+                self._report_trouble(error, "no session")
+                return max(getattr(error, "retry_after", 0.0) or 0.0, pause)
+            case _:
+                log.error("the session failed by a defect", exc_info=error)
+                self.trouble = f"the session failed by a defect: {error!r}"
+                return max(DEFECT_SECONDS, pause)
 
     def _report_trouble(self, error: BaseException, what: str) -> None:
         text = f"{what}: {error}"
@@ -210,9 +222,22 @@ class Member:
             yield "fleetpedia_type_lag_seconds", {"type": reflector.type.name}, reflector.status.lag
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One of the errors inside."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+_DECISIVE: Final = (Closed, Rewound, Fenced, SessionEnd, SessionLost, Unauthorized, Forbidden)
+"""Of several errors at once the first of these decides what comes next."""
+
+
+def _decisive(error: BaseException) -> BaseException:
+    errors = list(_leaves(error))
+    for kind in _DECISIVE:
+        for one in errors:
+            if isinstance(one, kind):
+                return one
+    return errors[0]
+
+
+def _leaves(error: BaseException) -> Iterable[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -236,7 +236,8 @@ class Reflector:
             self.status.set("Failed", message)
         if isinstance(error, KubeError) and not isinstance(error, (Forbidden, Throttled)) and self._broken_at is None:
             self._broken_at = self._session.kube.seen
-        log.warning("type fails", extra={"type": self.type.name, "reason": message, "pause": round(pause, 2)})
+        level = logging.WARNING if self.failures in (1, FAILURES_SHOWN) else logging.DEBUG
+        log.log(level, "type fails", extra={"type": self.type.name, "reason": message, "pause": round(pause, 2)})
         await self._wait(pause)
 
     async def _wait(self, seconds: float) -> None:

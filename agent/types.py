@@ -167,6 +167,8 @@ class Types:
     # -- apply ----------------------------------------------------------------------------------------------------
     async def _apply(self, plan: Plan, complete: bool, group: asyncio.TaskGroup) -> None:
         slimmers = {key: self._slimmer(key, type) for key, type in plan.types.items()}
+        for key in set(self._slimmers) - set(slimmers):
+            del self._slimmers[key]
         content = (
             {key: (type, slimmers[key].shape) for key, type in plan.types.items()},
             sorted(tuple(msgspec.to_builtins(one)) for one in plan.gone),
