@@ -227,7 +227,6 @@ def test_one_cluster_under_two_names_is_refused_and_says_what_to_do(mixed: Mixed
         ("/fleet/api/v1/pods?limit=-1", ("limit",)),
         ("/fleet/api/v1/pods?labelSelector=a%20in%20(", ("a in (",)),
         ("/fleet/api/v1/pods?labelSelector=a%3D%3D%3Db", ("a===b",)),
-        ("/fleet/api/v1/pods?fieldSelector=metadata.name", ("metadata.name",)),
         ("/fleet/api/v1/pods?fieldSelector=metadata.name%3E1", ("metadata.name>1",)),
         ("/fleet/api/v1/pods?continue=nonsense", ("continue",)),
         ("/fleet/api/v1/pods?resourceVersion=x", ("resourceVersion",)),
@@ -237,7 +236,7 @@ def test_one_cluster_under_two_names_is_refused_and_says_what_to_do(mixed: Mixed
         ("/api/v1/search?q=nonsense:pod", ("nonsense",)),
         ("/api/v1/search?q=kind:pod&limit=-5", ("limit",)),
         ("/api/v1/search?q=kind:pod&count=perhaps", ("count", "exact")),
-        ("/api/v1/search?q=kind:pod&next=nonsense", ("next",)),
+        ("/api/v1/search?q=kind:pod&next=nonsense", ("token",)),
         ("/api/v1/search?q=cluster:nowhere", ("nowhere",)),
     ],
 )
@@ -269,7 +268,7 @@ def test_what_is_not_there_is_404_and_what_is_not_meant_to_be_written_405(fleet:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         answer = fleet.client.ask("/fleet/api/v1/namespaces/default/configmaps", method=method, body=b"{}")
         assert (answer.status, answer.json()["reason"]) == (405, "MethodNotAllowed"), answer.text
-        says(answer.text, "/clusters/")
+        says(answer.text, "read-only", "--context")
 
 
 # -- credentials ----

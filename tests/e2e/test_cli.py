@@ -138,7 +138,7 @@ def test_data_goes_to_stdout_and_all_else_to_stderr(world: Fleet) -> None:
         (("search", "kind:pod name:nobody-at-all"), NEGATIVE, ""),
         (("clusters", "get", "nowhere"), NEGATIVE, "nowhere"),
         (("get", "nothings"), USAGE, "nothings"),
-        (("search", "kind:"), USAGE, "kind"),
+        (("search", "kind:"), USAGE, "position 6"),
         (("search", "app=web", "--limit", "many"), USAGE, "limit"),
         (("search",), USAGE, ""),
         (("nonsense",), USAGE, "nonsense"),

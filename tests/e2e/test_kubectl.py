@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -328,17 +329,22 @@ def test_watch_prints_changes_as_they_come(reader: Reader, tmp_path: Path) -> No
     name = f"seen-{reader.program.parent.name[:6]}-{reader.context.replace('/', '-')}"
     with following(reader, tmp_path / "out", "configmaps", "-n", "world", "--output-watch-events") as output:
         wait_until(lambda: "settings" in output.read_text(), "the list is printed", explain=output.read_text)
+
+        def shown(event: str) -> bool:
+            return any(line.startswith(event) and name in line for line in output.read_text().splitlines())
+
+        def wait_shown(event: str) -> None:
+            wait_until(partial(shown, event), f"{event} is printed", timeout=10, explain=output.read_text)
+
+        # One after the other: of what lives for milliseconds nothing need ever be shown.
         api.create(path, config_map(name))
+        wait_shown("ADDED")
         api.patch(f"{path}/{name}", {"data": {"more": "1"}})
+        wait_shown("MODIFIED")
         api.delete(f"{path}/{name}")
-
-        def shown() -> bool:
-            return any(line.startswith("DELETED") and name in line for line in output.read_text().splitlines())
-
-        wait_until(shown, "the delete is printed", timeout=10, explain=output.read_text)
+        wait_shown("DELETED")
         events = [line.split() for line in output.read_text().splitlines() if name in line]
-    assert events[0][:3] == ["ADDED", "c1", name]
-    assert events[-1][:3] == ["DELETED", "c1", name]
+    assert [event[:3] for event in events] == [[kind, "c1", name] for kind in ("ADDED", "MODIFIED", "DELETED")]
 
 
 def test_watch_replays_nothing_that_the_list_has_printed(reader: Reader, tmp_path: Path) -> None:
