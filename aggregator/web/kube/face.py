@@ -61,6 +61,11 @@ class Face:
         found = [self._served(entry) for entry in self.catalog.types.values()]
         return sorted((type for type in found if type is not None), key=lambda type: type.definition.resource)
 
+    def versions(self, group: str, resource: str) -> list[FaceType]:
+        """The type in each version that some cluster is stored in."""
+        entries = [e for key, e in self.catalog.types.items() if (key[0], key[2]) == (group, resource)]
+        return [type for type in map(self._served, entries) if type is not None]
+
     def type(self, key: TypeKey) -> FaceType:
         """Raises NotFound; for a type that the sync policy leaves out the message names the policy line."""
         entry = self.catalog.types.get(key)
@@ -95,11 +100,7 @@ class Face:
                 member = entry.clusters.get(cluster.id)
                 if member is not None and member.state == "Excluded":
                     return f"{name} is not in the index: {member.reason or 'the sync policy excludes it'}"
-        others = sorted(
-            type.definition.version
-            for type in self.types()
-            if (type.definition.group, type.definition.resource) == (key[0], key[2])
-        )
+        others = sorted(type.definition.version for type in self.versions(key[0], key[2]))
         hint = f"; it is served in version {', '.join(others)}" if others else ""
         where = f"cluster {self.cluster.name}" if self.cluster else "the fleet"
         return (

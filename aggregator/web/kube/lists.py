@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from aggregator.search.parse_kube import ListOptions
@@ -61,8 +62,17 @@ async def list_objects(
     query = question(face, type, target, options.where)
     await _at_version(engine, options)
     if options.limit or options.token:
-        return await _page(engine, face, type, query, options, rendering)
-    return await _everything(request, engine, face, type, query, rendering)
+        response: web.StreamResponse = await _page(engine, face, type, query, options, rendering)
+    else:
+        response = await _everything(request, engine, face, type, query, rendering)
+    return pretty(response) if options.pretty else response
+
+
+def pretty(response: web.StreamResponse) -> web.StreamResponse:
+    """Indented, for people; what is sent in chunks stays as it is."""
+    if isinstance(response, web.Response) and isinstance(response.body, bytes):
+        response.body = msgspec.json.format(response.body, indent=2)
+    return response
 
 
 async def _at_version(engine: Engine, options: ListOptions) -> None:
@@ -142,14 +152,21 @@ async def _streamed(
     except (ClientGoneError, FleetpediaError) as error:
         # The status line is out: the only honest end is a broken one, which no client takes for the whole answer.
         log.warning("a list of %s ended early: %r", type.definition.name, error)
-        if request.transport is not None:
-            request.transport.abort()
+        _abort(request)
+    except asyncio.CancelledError:
+        _abort(request)
+        raise
     return response
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def get_object(
     request: web.Request, engine: Engine, face: Face, type: FaceType, target: Target, options: ListOptions
-) -> web.Response:
+) -> web.StreamResponse:
     """One object; on the fleet a Table has all of that name, JSON only where it is one (traps 7)."""
     form = resource_form(request.headers.get("Accept", ""))
     rendering = renderer(form, face.catalog, type, options.include_object)
@@ -159,14 +176,14 @@ async def get_object(
     if not page.rows:
         raise _not_found(face, type, target)
     if form == "table":
-        return await _whole(
-            engine, face, type, query, rendering, {"resourceVersion": str(page.cursor)}, page.rows, empty=False
-        )
+        metadata = {"resourceVersion": str(page.cursor)}
+        table = await _whole(engine, face, type, query, rendering, metadata, page.rows, empty=False)
+        return pretty(table) if options.pretty else table
     if len(page.rows) > 1:
         raise _ambiguous(face, type, target, page.rows)
     response = web.Response(body=rendering.item(page.rows[0]), content_type="application/json")
     response.headers.extend(headers(warnings(face, type, datetime.now(UTC))))
-    return response
+    return pretty(response) if options.pretty else response
 
 
 def _not_found(face: Face, type: FaceType, target: Target) -> NotFound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
@@ -14,12 +15,13 @@ from aggregator.rbac.scope import Scope
 from aggregator.search.parse_kube import parse_get_options, parse_list_options
 from aggregator.search.run import Engine
 from aggregator.storage.catalog import Catalog
+from aggregator.web.keys import ACTOR
 from aggregator.web.kube import discovery, lists, reviews
 from aggregator.web.kube.accept import discovery_form
 from aggregator.web.kube.face import Face
 from aggregator.web.kube.paths import Target, parse_path
 from aggregator.web.kube.watch import watch_objects
-from schema.errors import BadRequest, MethodNotAllowed, NotBuilt, NotFound
+from schema.errors import BadRequest, MethodNotAllowed, NotBuilt, NotFound, Unavailable
 
 _DISCOVERY_PARAMETERS: Final = frozenset({"timeout", "pretty"})
 
@@ -74,7 +76,7 @@ class _Handler:
         self._services = services
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        actor: Actor = request["actor"]
+        actor: Actor = request[ACTOR]
         cluster = request.match_info.get("cluster")
         face = Face.of(self._services.catalog, actor.scope, cluster)
         target = parse_path(request.match_info.get("path", ""))
@@ -86,7 +88,8 @@ class _Handler:
         for name in request.query:
             if name not in _DISCOVERY_PARAMETERS:
                 raise BadRequest(f"unknown query parameter {name!r}; known here are pretty and timeout")
-        return _described(request, face, target)
+        response = _described(request, face, target)
+        return lists.pretty(response) if request.query.get("pretty") in ("true", "1", "") else response
 
     async def _objects(self, request: web.Request, face: Face, target: Target) -> web.StreamResponse:
         type = face.type((target.group, target.version, target.resource))
@@ -97,13 +100,15 @@ class _Handler:
             )
         engine = self._services.engine
         parameters = {name: request.query.getall(name) for name in request.query}
-        if target.name:
-            options = parse_get_options(parameters)
-            return await lists.get_object(request, engine, face, type, target, options)
-        options = parse_list_options(parameters)
+        options = parse_get_options(parameters) if target.name else parse_list_options(parameters)
         if options.watch:
             return await watch_objects(request, engine, face, type, target, options, self._current_scope(request))
-        return await lists.list_objects(request, engine, face, type, target, options)
+        read = lists.get_object if target.name else lists.list_objects
+        try:
+            async with asyncio.timeout(options.timeout or None):
+                return await read(request, engine, face, type, target, options)
+        except TimeoutError as error:
+            raise Unavailable(f"the answer was not ready within {options.timeout:g} s, as was asked") from error
 
     def _current_scope(self, request: web.Request) -> Callable[[], Awaitable[Scope]]:
         token = request.headers.get("Authorization", "").partition(" ")[2].strip()

@@ -60,9 +60,9 @@ def _about_type(face: Face, type: FaceType) -> list[str]:
     ]
     if face.cluster is not None:
         return found
-    for other in face.types():
+    for other in face.versions(definition.group, definition.resource):
         theirs = other.definition
-        if theirs.name != definition.name or theirs.version == definition.version:
+        if theirs.version == definition.version:
             continue
         only = [member for cluster_id, member in other.members.items() if cluster_id not in type.members]
         if only:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from aggregator.rbac.scope import Scope
@@ -286,3 +288,24 @@ async def test_what_the_scope_hides_is_not_there(client: Client, fleet: Fleet, s
     services.identity.scope = Scope(kinds=("configmaps",))
     await get(client, PODS_PATH, 404)
     assert "pods" not in str(await get(client, "/fleet/api/v1"))
+
+
+async def test_pretty_is_indented_and_the_same(client: Client) -> None:
+    for path in (f"{PODS_PATH}?limit=2", "/fleet/api/v1/namespaces/shop/pods/db"):
+        plain = await get(client, path)
+        async with client.get(f"{path}{'&' if '?' in path else '?'}pretty=true") as response:
+            text = await response.text()
+        assert "\n  " in text
+        assert orjson.loads(text) == plain
+
+
+async def test_a_timeout_that_was_asked_for_is_kept(
+    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(services.engine.feed, "watermark", never)
+    body = await get(client, f"{PODS_PATH}?timeout=100ms", 503)
+    assert "0.1 s" in body["message"]
