@@ -47,3 +47,31 @@ RESERVED: Final = {
     "sort": "ordering",
 }
 """Fields of the grammar that are still to come."""
+
+_FORMS: Final = (
+    ("`nginx checkout`", "free words: each is somewhere in name, namespace or a label, in any case"),
+    ("`field:value`", "a field below; `*` is the only wildcard; `a,b` is either; case matters"),
+    ("`app=web` · `app!=web`", "the field of that name where there is one, else the object's label"),
+    ("`label.app:web*`", "the object's label, always"),
+    ("`cluster.env=prod`", "a label of the object's cluster"),
+    ("`.spec.nodeName:n1` · `.spec.replicas`", "any path of the object: equal to a value, or there at all"),
+    ("`-status:Running` · `NOT app=web`", "the opposite, also where the label or field is missing"),
+    ("`a b` · `a OR b` · `( )`", "both; either; grouping. NOT binds first, then both, then OR"),
+    ('`"two words"` · `name:"a*b"`', "quotes take spaces and `*` as they are; `\\` before a quote"),
+)
+
+
+def reference() -> str:
+    """docs/reference/search.md, which a test compares with this."""
+    lines = ["# The search language", "", "Made from `aggregator/search/fields.py`; change it there.", ""]
+    lines += ["| form | meaning |", "|---|---|", *(f"| {form} | {meaning} |" for form, meaning in _FORMS), ""]
+    lines += ["| field | also | meaning | example |", "|---|---|---|---|"]
+    for field in FIELDS:
+        others = ", ".join(f"`{name}`" for name in field.names[1:])
+        lines.append(f"| `{field.names[0]}` | {others} | {field.meaning} | `{field.example}` |")
+    lines += [
+        "",
+        "Not built yet, and refused with that word: stages after `|`, `<` and `>`, `~` (regular expressions),",
+    ]
+    lines += [f"`[]` in paths, and the fields {', '.join(f'`{name}`' for name in RESERVED)}.", ""]
+    return "\n".join(lines)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.search.fields import FIELDS, RESERVED
+from aggregator.search.fields import FIELDS, RESERVED, reference
 from aggregator.search.parse_text import parse_text
 from aggregator.search.query import (
     All,
@@ -121,3 +123,8 @@ def test_any_text_parses_or_is_a_bad_request(text: str) -> None:
     except BadRequest as error:
         message = error.message
     assert not message or "position" in message or "more than" in message
+
+
+def test_the_reference_is_what_the_table_of_fields_says() -> None:
+    path = Path(__file__).parents[3] / "docs" / "reference" / "search.md"
+    assert path.read_text() == reference(), f"write it anew: {path}"
