@@ -114,7 +114,7 @@ async def _run(
     reached: Endpoint,
     stopped: asyncio.Event,
 ) -> None:
-    services = _composed(settings, database, reached)
+    services = composed(settings, database, reached)
     await services.catalog.refresh()
     await services.feed.start()
     async with database.writers.acquire() as connection:
@@ -141,7 +141,8 @@ async def _run(
             await _background(background, stopped)
 
 
-def _composed(settings: Settings, database: Database, reached: Endpoint) -> Services:
+def composed(settings: Settings, database: Database, reached: Endpoint) -> Services:
+    """Every service, not started yet."""
     metrics = Metrics()
     catalog = Catalog(database, settings.stale_after)
     feed = ChangeFeed(database)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from aggregator.operations.kubeconfig import inline_credentials
 from aggregator.rbac.identity import Actor
-from aggregator.storage import clusters, credentials, directives, operations
+from aggregator.storage import clusters, credentials, directives, operations, sessions
 from aggregator.storage.catalog import Catalog
 from aggregator.storage.pool import Database
 from schema.errors import BadRequest, FleetpediaError
@@ -21,6 +21,8 @@ _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _RETRY_SECONDS: Final = 5.0
+QUIET_SECONDS: Final = 5.0
+"""How long an agent may take to hear that its cluster is paused."""
 
 
 class Added(NamedTuple):
@@ -94,6 +96,7 @@ class Clusters:
             check_name(rename)
         async with self._database.writers.transaction() as connection:
             row = await clusters.get(connection, name)
+            epoch = (await clusters.standing(self._database, row.id)).epoch
             if labels is not None:
                 merged = {key: value for key, value in {**row.labels, **labels}.items() if value is not None}
                 check_labels(merged)
@@ -106,7 +109,24 @@ class Clusters:
             args = {"cluster": name, "rename": rename, "labels": dict(labels or {}), "paused": paused}
             await operations.record(connection, "cluster-change", actor.name, args, row.id)
         await self._catalog.refresh()
+        if paused and not row.paused:
+            await self._quiet(row.id, epoch)
         return rename or name
+
+    async def _quiet(self, id: int, epoch: int) -> None:
+        """Return when nothing more comes in: the agent has begun its paused session, or was fenced off because it did
+        not. (A fenced agent stands by for a while, so it is asked first.)"""
+        entry = self._catalog.cluster_by_id.get(id)
+        if entry is None or entry.agent_seen is None:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + QUIET_SECONDS
+        while (await clusters.standing(self._database, id)).epoch == epoch:
+            if loop.time() > until:
+                async with self._database.writers.transaction() as connection:
+                    await sessions.fence(connection, id)
+                return
+            await asyncio.sleep(0.05)
 
     async def rotate(self, actor: Actor, name: str) -> str:
         """A new credential; the old ones are void at once."""

@@ -204,7 +204,8 @@ class _Proof:
                 continue
             async for found in scrub.differences(self._database, subject):
                 names = [f"{one.namespace}/{one.name}" if one.namespace else one.name for one in found]
-                entry["different"] += [name for name in names if name not in entry["different"]]
+                known = {*entry["different"], *entry["ghost"]}
+                entry["different"] += [name for name in names if name not in known]
                 await asyncio.sleep(0)
 
     async def _ask(self, kind: str, types: list[str]) -> tuple[dict[str, Any], str]:

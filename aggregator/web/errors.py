@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from aggregator.web.keys import REQUEST_ID
 from aggregator.web.kube.status import status_of
 from schema.errors import FleetpediaError
 
@@ -38,7 +39,7 @@ def problem(error: FleetpediaError, request: web.Request) -> Mapping[str, Any]:
         "message": error.message,
         "details": error.details,
         "instance": request.path,
-        "requestId": request.get("id", ""),
+        "requestId": request.get(REQUEST_ID, ""),
     }
 
 

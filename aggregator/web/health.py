@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -12,10 +12,15 @@ from prometheus_client import generate_latest
 from aggregator.metrics import Metrics
 from aggregator.rbac.scope import Scope
 from aggregator.storage.catalog import Catalog
+from aggregator.storage.changes import ChangeFeed
+from aggregator.storage.migrate import schema_state
 from aggregator.storage.pool import Database
+from aggregator.web.keys import ACTOR
 from schema.errors import BadRequest, FleetpediaError, Forbidden
 
-READY_SECONDS = 2.0
+READY_SECONDS: Final = 2.0
+BEHIND: Final = 100_000
+"""Changes that the feed may lag behind the log before we call ourselves not ready."""
 
 
 class HealthServices(Protocol):
@@ -23,6 +28,8 @@ class HealthServices(Protocol):
     def database(self) -> Database: ...
     @property
     def catalog(self) -> Catalog: ...
+    @property
+    def feed(self) -> ChangeFeed: ...
     @property
     def metrics(self) -> Metrics: ...
 
@@ -35,17 +42,14 @@ def routes(services: HealthServices) -> list[web.RouteDef]:
         unknown = set(request.query) - {"verbose"}
         if unknown:
             raise BadRequest(f"unknown query parameter {min(unknown)!r}; known here is verbose")
-        problem = await _database_problem(services.database)
-        lines = [
-            f"[{'-' if problem else '+'}]database {problem or 'ok'}",
-            f"[+]clusters {len(services.catalog.clusters)}",
-        ]
-        good = not problem
+        problems = await _problems(services)
+        lines = [f"[{'-' if problem else '+'}]{name} {problem or 'ok'}" for name, problem in problems.items()]
+        good = not any(problems.values())
         text = "\n".join(lines) if "verbose" in request.query or not good else "ok"
         return web.Response(status=200 if good else 503, text=text + "\n")
 
     async def metrics(request: web.Request) -> web.Response:
-        if request["actor"].scope != Scope.everything():
+        if request[ACTOR].scope != Scope.everything():
             raise Forbidden("the metrics are of the whole fleet; use a token without a limited scope")
         observe(services.metrics, services.catalog)
         # Rendering thousands of series takes long enough to delay every answer: a thread does it.
@@ -73,12 +77,17 @@ def observe(metrics: Metrics, catalog: Catalog) -> None:
                 metrics.type_lag.labels(cluster.name, type.definition.name).set(lag)
 
 
-async def _database_problem(database: Database) -> str:
+async def _problems(services: HealthServices) -> dict[str, str]:
+    """By check; empty where all is well."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await database.readers.fetchval("select 1")
+            watermark = await services.feed.watermark()
+            state = await schema_state(services.database.url)
     except FleetpediaError as error:
-        return error.message
+        return {"database": error.message}
     except TimeoutError:
-        return f"the database did not answer within {READY_SECONDS:g} s"
-    return ""
+        return {"database": f"the database did not answer within {READY_SECONDS:g} s"}
+    old = "" if state.is_current else f"the database has schema {state.current}, this version needs {state.head}"
+    behind = watermark - services.feed.cursor
+    late = f"{behind} changes behind" if behind > BEHIND else ""
+    return {"database": "", "migrations": old, "feed": late}

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aggregator.rbac.identity import Actor, Identity
 from aggregator.rbac.scope import Scope
 from aggregator.web import errors
+from aggregator.web.keys import ACTOR, REQUEST_ID
 from schema.errors import FleetpediaError, TooManyRequests, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,9 @@ LOCAL: Final = Actor("loopback", "viewer", Scope.everything())
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id: the caller's X-Request-Id where it is harmless, else a new one."""
     given = request.headers.get("X-Request-Id", "")
-    request["id"] = given if 0 < len(given) <= 64 and given.isascii() and given.isprintable() else secrets.token_hex(8)
+    request[REQUEST_ID] = (
+        given if 0 < len(given) <= 64 and given.isascii() and given.isprintable() else secrets.token_hex(8)
+    )
     return await handler(request)
 
 
@@ -48,13 +51,13 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except (ConnectionResetError, asyncio.CancelledError):
         raise  # the caller went away
     except Exception:
-        log.exception("request %s: %s %s failed", request["id"], request.method, request.path)
-        failure = FleetpediaError(f"something went wrong here; the log has the details under {request['id']}")
+        log.exception("request %s: %s %s failed", request[REQUEST_ID], request.method, request.path)
+        failure = FleetpediaError(f"something went wrong here; the log has the details under {request[REQUEST_ID]}")
         return errors.render(request, failure)
 
 
 def authenticate(identity: Identity) -> Middleware:
-    """Set request["actor"]. /metrics is open on loopback, health everywhere."""
+    """Set who asks. /metrics is open on loopback, health everywhere."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -62,14 +65,14 @@ def authenticate(identity: Identity) -> Middleware:
             return await handler(request)
         authorization = request.headers.get("Authorization", "")
         if not authorization and request.path == "/metrics" and _is_loopback(request.remote):
-            request["actor"] = LOCAL
+            request[ACTOR] = LOCAL
             return await handler(request)
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized(
                 "show a token as `Authorization: Bearer …`; create one with: fleetpedia tokens create NAME"
             )
-        request["actor"] = await identity.actor(token.strip())
+        request[ACTOR] = await identity.actor(token.strip())
         return await handler(request)
 
     return middleware
@@ -81,7 +84,7 @@ def limit_requests(most: int = REQUESTS_PER_ACTOR) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        actor = request.get("actor")
+        actor = request.get(ACTOR)
         if actor is None:
             return await handler(request)
         if running[actor.name] >= most:

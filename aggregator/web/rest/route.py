@@ -11,6 +11,7 @@ from aiohttp import web
 
 from aggregator.rbac.identity import Actor
 from aggregator.rbac.policy import authorise
+from aggregator.web.keys import ACTOR
 from schema.errors import BadRequest, TooLarge, UnsupportedMediaType
 
 MAX_BODY: Final = 1024 * 1024
@@ -69,7 +70,7 @@ class Operation:
         return web.route(self.method, self.path, self._serve)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        actor: Actor = request["actor"]
+        actor: Actor = request[ACTOR]
         authorise(actor, self.id)
         query = self._query(request)
         body = await self._body(request)

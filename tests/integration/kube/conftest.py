@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from aggregator.storage.catalog import Catalog
 from aggregator.storage.changes import ChangeFeed
 from aggregator.storage.pool import Database
 from aggregator.web import errors
+from aggregator.web.keys import ACTOR
 from aggregator.web.kube import routes
 from schema.errors import FleetpediaError
 from tests.integration.fleet import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, SERVICES, WIDGETS, Fleet, pod
@@ -48,9 +48,7 @@ def application(services: Services) -> web.Application:
     async def authenticated(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", web.NotAppKeyWarning)
-            request["actor"] = await services.identity.actor("")
+        request[ACTOR] = await services.identity.actor("")
         try:
             return await handler(request)
         except FleetpediaError as error:
