@@ -14,6 +14,7 @@ KubeError
 from __future__ import annotations
 
 import asyncio
+import re
 
 import aiohttp
 import msgspec
@@ -71,6 +72,10 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 }
 
 
+_TLS = re.compile(r" ssl:(<[^>]*>|\w+)")
+"""aiohttp's messages hold the object with the TLS settings, which tells nobody anything."""
+
+
 class _Status(msgspec.Struct):
     kind: str = ""
     message: str = ""
@@ -92,7 +97,8 @@ def from_event(body: bytes, what: str) -> KubeError:
 
 
 def from_transport(error: BaseException, what: str) -> Unavailable:
-    return Unavailable(f"{what}: {str(error) or type(error).__name__}")
+    text = _TLS.sub("", str(error)) or type(error).__name__
+    return Unavailable(f"{what}: {text}")
 
 
 def _error(status: int, message: str, retry_after: float) -> KubeError:
