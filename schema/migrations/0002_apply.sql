@@ -62,57 +62,57 @@ begin
     perform fleet.begin_cursors();
   end if;
 
-  -- Deletes, by key and uid: a late delete must not take the object that was made anew under the name.
-  if cardinality(d_type) > 0 then
-    with d as (
-      select * from unnest(d_type, d_namespace, d_name, d_uid) as d(type_id, namespace, name, uid)
-    ), gone as (
-      delete from fleet.object o using d
-       where o.cluster_id = p_cluster and o.type_id = d.type_id and o.namespace = d.namespace and o.name = d.name
-         and o.uid = d.uid
+  -- Deletes, by key and uid: a late delete must not take the object that was made anew under the name. One by one: over
+  -- a join the planner may, while the table is small, choose to go over all rows of the cluster for each.
+  for i in 1 .. cardinality(d_type) loop
+    with gone as (
+      delete from fleet.object o
+       where o.cluster_id = p_cluster and o.type_id = d_type[i] and o.namespace = d_namespace[i] and o.name = d_name[i]
+         and o.uid = d_uid[i]
       returning o.*
-    ), logged as (
-      insert into fleet.change (cursor, cluster_id, type_id, op, namespace, name, uid, resource_version, labels, fields,
-                                created, cells, layout, body)
-      select nextval('fleet.cursor'), cluster_id, type_id, 'deleted', namespace, name, uid, resource_version, labels,
-             fields, created, cells, layout, body
-        from gone
-      returning type_id
     )
-    select coalesce(sum(n), 0), array_agg(type_id), array_agg(-n) into v_count, v_types, v_deltas
-      from (select type_id, count(*) as n from logged group by type_id) as counted;
-    deleted := deleted + v_count;
-    noops := noops + cardinality(d_type) - v_count;
-    delete from fleet.rejected r
-     using unnest(d_type, d_namespace, d_name, d_uid) as d(type_id, namespace, name, uid)
-     where r.cluster_id = p_cluster and r.type_id = d.type_id and r.namespace = d.namespace and r.name = d.name
-       and r.uid = d.uid;
-    get diagnostics v_count = row_count;
-    noops := noops - v_count;
-  end if;
+    insert into fleet.change (cursor, cluster_id, type_id, op, namespace, name, uid, resource_version, labels, fields,
+                              created, cells, layout, body)
+    select nextval('fleet.cursor'), cluster_id, type_id, 'deleted', namespace, name, uid, resource_version, labels,
+           fields, created, cells, layout, body
+      from gone;
+    if found then
+      deleted := deleted + 1;
+      v_types := v_types || d_type[i];
+      v_deltas := v_deltas || -1::bigint;
+    else
+      delete from fleet.rejected r
+       where r.cluster_id = p_cluster and r.type_id = d_type[i] and r.namespace = d_namespace[i] and r.name = d_name[i]
+         and r.uid = d_uid[i];
+      if not found then
+        noops := noops + 1;
+      end if;
+    end if;
+  end loop;
 
   -- What cannot be stored leaves no older state behind that would look like the present.
-  if cardinality(r_type) > 0 then
+  for i in 1 .. cardinality(r_type) loop
     with gone as (
-      delete from fleet.object o using unnest(r_type, r_namespace, r_name) as r(type_id, namespace, name)
-       where o.cluster_id = p_cluster and o.type_id = r.type_id and o.namespace = r.namespace and o.name = r.name
+      delete from fleet.object o
+       where o.cluster_id = p_cluster and o.type_id = r_type[i] and o.namespace = r_namespace[i] and o.name = r_name[i]
       returning o.*
-    ), logged as (
-      insert into fleet.change (cursor, cluster_id, type_id, op, namespace, name, uid, resource_version, labels, fields,
-                                created, cells, layout, body)
-      select nextval('fleet.cursor'), cluster_id, type_id, 'deleted', namespace, name, uid, resource_version, labels,
-             fields, created, cells, layout, body
-        from gone
-      returning type_id
-    ), counted as (select type_id, count(*) as n from logged group by type_id)
-    select deleted + coalesce(sum(n), 0), v_types || array_agg(type_id), v_deltas || array_agg(-n)
-      into deleted, v_types, v_deltas from counted;
+    )
+    insert into fleet.change (cursor, cluster_id, type_id, op, namespace, name, uid, resource_version, labels, fields,
+                              created, cells, layout, body)
+    select nextval('fleet.cursor'), cluster_id, type_id, 'deleted', namespace, name, uid, resource_version, labels,
+           fields, created, cells, layout, body
+      from gone;
+    if found then
+      deleted := deleted + 1;
+      v_types := v_types || r_type[i];
+      v_deltas := v_deltas || -1::bigint;
+    end if;
     insert into fleet.rejected (cluster_id, type_id, namespace, name, uid, fingerprint, bucket, reason)
-    select p_cluster, * from unnest(r_type, r_namespace, r_name, r_uid, r_fingerprint, r_bucket, r_reason)
+    values (p_cluster, r_type[i], r_namespace[i], r_name[i], r_uid[i], r_fingerprint[i], r_bucket[i], r_reason[i])
         on conflict (cluster_id, type_id, namespace, name) do update
        set uid = excluded.uid, fingerprint = excluded.fingerprint, bucket = excluded.bucket,
            reason = excluded.reason, at = excluded.at;
-  end if;
+  end loop;
 
   if cardinality(u_type) > 0 then
     if exists (select from fleet.rejected r where r.cluster_id = p_cluster) then
@@ -135,8 +135,13 @@ begin
              nextval('fleet.cursor') as cursor,
              case when u_created[u.i] <> 0 then to_timestamp(u_created[u.i]) end as created,
              string_to_array(u_labels[u.i], E'\x1f') as labels, string_to_array(u_fields[u.i], E'\x1f') as fields
-        from u left join fleet.object o
-          on o.cluster_id = p_cluster and o.type_id = u.type_id and o.namespace = u.namespace and o.name = u.name
+        -- lateral with a limit: one look by the whole key for each. A join could be planned, while the table is small, as
+        -- going over all rows of the cluster for each.
+        from u left join lateral (
+          select * from fleet.object o
+           where o.cluster_id = p_cluster and o.type_id = u.type_id and o.namespace = u.namespace and o.name = u.name
+           limit 1
+        ) as o on true
        where o.fingerprint is distinct from u.fingerprint
     ), stored as (
       insert into fleet.object (cluster_id, type_id, namespace, name, uid, resource_version, cursor, fingerprint, bucket,
