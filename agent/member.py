@@ -30,7 +30,7 @@ from agent.push import Push, SessionLost
 from agent.session import Rewound, Session, SessionEnd, Sure
 from agent.settings import MemberSettings, Settings
 from agent.types import Types
-from schema.errors import Fenced, FleetpediaError, Forbidden, Unauthorized
+from schema.errors import Conflict, Fenced, FleetpediaError, Forbidden, Unauthorized
 from schema.wire import WIRE_VERSION, DirectiveResult, Hello, Welcome
 
 log = logging.getLogger(__name__)
@@ -106,11 +106,22 @@ class Member:
             await self._session_of(kube, hub, lineage)
             raise SessionEnd("all of its parts have ended")
         except Exception as error:  # whatever it was, the next session begins from what is committed
+            decisive, opened = _decisive(error), self._session is not None
             self._session = self._types = None
+            if not opened and isinstance(decisive, (KubeError, AccessError, Conflict)):
+                await self._tell(hub, decisive)
             if time.monotonic() - started > LASTING_SECONDS:
                 backoff.reset()
                 self._fenced.reset()
-            return self._after(_decisive(error), lineage, backoff)
+            return self._after(decisive, lineage, backoff)
+
+    async def _tell(self, hub: Hub, error: BaseException) -> None:
+        """Have the aggregator show why there is no session; who reads status does not read the agent's log."""
+        hello = Hello(WIRE_VERSION, VERSION, self._instance, "", trouble=str(error)[:1000])
+        try:
+            await hub.call("session", hello, Welcome)
+        except FleetpediaError as answer:
+            log.debug("trouble told", extra={"answer": answer.message})
 
     def _after(self, error: BaseException, lineage: Lineage, backoff: Backoff) -> float | None:
         pause = backoff.next()

@@ -60,6 +60,9 @@ class Hello(msgspec.Struct, omit_defaults=True):
     lineage: int | None = None
     """Counter in the agent's Lease after this start's increment; None where no Lease may be written (traps 16)."""
     facts: Facts = msgspec.field(default_factory=Facts)
+    trouble: str = ""
+    """Why no session can begin (the member does not answer, or was refused): noted for people. `kube_system_uid` is
+    empty then, and the answer is Unavailable."""
 
 
 class Welcome(msgspec.Struct, omit_defaults=True):

@@ -12,7 +12,7 @@ from aggregator.metrics import Metrics
 from aggregator.storage import sessions
 from aggregator.storage import types as storage
 from aggregator.storage.pool import Database
-from schema.errors import BadRequest, Unprocessable
+from schema.errors import BadRequest, Unavailable, Unprocessable
 from schema.wire import WIRE_VERSION, Announce, Announced, Heartbeat, HeartbeatReply, Hello, Welcome
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,17 @@ class Sessions:
     async def hello(self, agent: Agent, hello: Hello) -> Welcome:
         """Begin a session; whoever had one is fenced off.
 
-        Raises Unprocessable (another wire version), Conflict (another member), Forbidden (being removed)."""
+        Raises Unprocessable (another wire version), Conflict (another member), Forbidden (being removed), Unavailable
+        (no session was asked for, only trouble told)."""
         if abs(hello.wire - WIRE_VERSION) > 1:
             raise Unprocessable(
                 f"the agent speaks wire version {hello.wire}, this aggregator {WIRE_VERSION - 1} to "
                 f"{WIRE_VERSION + 1}; use an agent and an aggregator of neighbouring versions"
             )
+        if hello.trouble:
+            async with self._gate.enter():
+                await sessions.note(self._database, agent.cluster_id, hello.trouble[:1000])
+            raise Unavailable("noted; a session begins when the member answers")
         if not hello.kube_system_uid:
             raise BadRequest(
                 "kube_system_uid is empty: the agent must read the uid of the member's namespace kube-system"

@@ -63,6 +63,14 @@ async def open_session(database: Database, cluster_id: int, hello: Hello) -> Ope
     )
 
 
+async def note(database: Database, cluster_id: int, message: str) -> None:
+    """Why a cluster's agent cannot begin a session; the next session or heartbeat replaces it."""
+    async with database.writers.transaction() as connection:
+        sql = "update fleet.cluster set message = $2, agent_seen = now() where id = $1"
+        await connection.execute(sql, cluster_id, message)
+        await connection.execute("select pg_notify('fleet_catalog', '')")
+
+
 async def lock(connection: asyncpg.Connection, cluster_id: int, epoch: int) -> None:
     """Hold the session until the transaction's end: nothing else writes the cluster's rows. Raises Fenced."""
     row = await _fetchrow(connection, _LOCK, cluster_id, epoch)

@@ -55,6 +55,7 @@ class AgentHub:
         self.heartbeat_seconds = 0.3
         self.digest_seconds = 3600.0
         self.hellos: list[wire.Hello] = []
+        self.troubles: list[str] = []
         self.heartbeats: list[wire.Heartbeat] = []
         self.announces: list[wire.Announce] = []
         self.log: list[tuple[str, str, str, str]] = []
@@ -165,6 +166,9 @@ class AgentHub:
 
     async def _session(self, data: bytes) -> wire.Welcome:
         hello = wire.unpack(data, wire.Hello)
+        if hello.trouble:
+            self.troubles.append(hello.trouble)
+            raise errors.Unavailable("noted")
         self.hellos.append(hello)
         if self.uid and hello.kube_system_uid != self.uid:
             raise errors.Forbidden("the credential is bound to another cluster")

@@ -188,3 +188,17 @@ async def test_a_crd_that_goes_is_swept(aggregator: Aggregator, fleet: Fleet, tm
         await aggregator.until(gone, "gone", 5)
         definition = await aggregator.database.readers.fetchval("select definition from fleet.cluster_type limit 1")
         assert msgspec.json.decode(definition)["resource"]
+
+
+async def test_a_member_that_never_answered_shows_why(aggregator: Aggregator, fleet: Fleet) -> None:
+    fleet.faults.begin(Fault("unavailable", "sim-1"))
+    async with Agent(aggregator, fleet):
+
+        async def message() -> Any:
+            return await aggregator.database.readers.fetchval("select nullif(message, '') from fleet.cluster")
+
+        await aggregator.until(message, "the reason is told")
+        assert "kube-system" in await message()
+        fleet.faults.clear()
+        await aggregator.until(aggregator.in_sync, "in sync")
+        assert not await message()

@@ -142,7 +142,11 @@ async def test_an_unreachable_member_is_named_in_the_log(fleet: Fleet, hub: Agen
     async with process(*words, "--log-format", "text") as running:
         assert running.stderr
         line = await asyncio.wait_for(running.stderr.readline(), 20)
+
         assert b"no session" in line
         assert b"/api/v1/namespaces/kube-system" in line
+        await hub.until(lambda: hub.troubles, 10, "the aggregator is told")
+        assert "/api/v1/namespaces/kube-system" in hub.troubles[0]
+        assert "127.0.0.1" in hub.troubles[0]
         await fleet.start()
         await hub.until(hub.in_sync, 60)
