@@ -9,11 +9,13 @@ from typing import Any
 
 from aggregator import cli
 from aggregator.cli import output
-from aggregator.cli.connection import connect
-from aggregator.client import Client
+from aggregator.cli.connection import connect, local_folder
+from aggregator.client import ApiError, Client, UnreachableError
 from aggregator.settings import duration
 
 _SHOWN = 20
+_POLL_SECONDS = 0.2
+_PAUSE_SECONDS = 0.5
 _SLACK_SECONDS = 300.0
 """For the comparison itself, after everything is in sync."""
 
@@ -22,16 +24,22 @@ def verify(options: argparse.Namespace) -> int:
     """Exit 0 equal, 1 different, 3 not checked."""
     seconds = duration(options.timeout)
     client = connect(options)
-    body = {"clusters": options.cluster, "types": options.type, "repair": options.repair, "timeout": seconds}
     deadline = time.monotonic() + seconds
-    while True:
-        report = _wait(client, client.post("/api/v1/verify", body), seconds)
+    body = {"clusters": options.cluster, "types": options.type, "repair": options.repair}
+    report: dict[str, Any] | None = None
+    while report is None:
         left = deadline - time.monotonic()
-        if left <= 0 or not _may_settle(client, report):
-            break
-        # A member or an agent that has just come back: what could not be compared now can be in a moment.
-        time.sleep(min(1.0, left))
         body["timeout"] = max(1.0, left)
+        try:
+            report = _proof(client, body, deadline)
+            # A member that has just come back: what could not be compared now can be in a moment.
+            if left > _PAUSE_SECONDS and _may_settle(client, report):
+                report = None
+        except (UnreachableError, ApiError) as error:
+            if left <= 0 or not _comes_back(options, error):
+                raise
+        if report is None:
+            time.sleep(_PAUSE_SECONDS)
     if options.output == "json":
         output.document(report, "json")
     else:
@@ -39,15 +47,27 @@ def verify(options: argparse.Namespace) -> int:
     return _code(report)
 
 
-def _wait(client: Client, answer: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _proof(client: Client, body: dict[str, Any], deadline: float) -> dict[str, Any]:
     """The report; where the server answers with an operation, its result once it is finished."""
-    deadline = time.monotonic() + seconds + _SLACK_SECONDS
-    while "equal" not in answer and time.monotonic() < deadline:
+    answer: dict[str, Any] = client.post("/api/v1/verify", body)
+    until = max(deadline, time.monotonic()) + _SLACK_SECONDS
+    while "equal" not in answer:
         if answer.get("phase") in ("Succeeded", "Failed"):
-            return answer.get("result") or {"equal": None, "clusters": [], "reason": answer.get("message")}
-        time.sleep(0.3)
+            if answer.get("result"):
+                return dict(answer["result"])
+            raise ApiError(503, f"not checked: {answer.get('message') or 'no result'}")
+        if time.monotonic() > until:
+            raise ApiError(503, f"not checked: operation {answer['id']} does not end")
+        time.sleep(_POLL_SECONDS)
         answer = client.get(f"/api/v1/operations/{answer['id']}")
     return answer
+
+
+def _comes_back(options: argparse.Namespace, error: UnreachableError | ApiError) -> bool:
+    """Whether the server is one that an `up` of this machine is about to start again."""
+    folder = local_folder(options)
+    gone = isinstance(error, UnreachableError) or error.status == 503
+    return gone and folder is not None and folder.is_held()
 
 
 def _may_settle(client: Client, report: dict[str, Any]) -> bool:

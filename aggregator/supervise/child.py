@@ -105,6 +105,7 @@ async def _spawn(program: Program) -> asyncio.subprocess.Process:
     parent = os.getpid()
 
     def die_with_parent() -> None:
+        os.umask(0o077)  # whatever it writes is private
         # Asked for in the child, after it has dropped its rights: a change of user clears it.
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, int(program.stop_signal))

@@ -33,6 +33,7 @@ class Console:
         self._terminal = self._stream.isatty()
         self._json = json_line
         self._drawn = 0
+        self._lines: dict[str, str] = {}
         self._printed: dict[str, tuple[str, float]] = {}
 
     def say(self, text: str) -> None:
@@ -48,19 +49,25 @@ class Console:
             self._write("".join(f"{line[:columns]}\n" for line in lines.values()))
             self._drawn = len(lines)
             return
-        now = time.monotonic()
-        for name, line in lines.items():
-            before, at = self._printed.get(name, ("", -_LINE_SECONDS))
-            if line != before and now - at >= _LINE_SECONDS:
-                self._write(f"{line}\n")
-                self._printed[name] = (line, now)
+        self._lines = lines
+        self._print_changed(_LINE_SECONDS)
 
     def ready(self, code: int, text: str, line: str) -> None:
         self._drawn = 0  # the last state of the members stays above
+        self._print_changed(0.0)
         if text:
             self._write(f"{text}\n")
         if self._json and line and not code:
             print(line, flush=True)
+
+    def _print_changed(self, pause: float) -> None:
+        """Lines that are not what was printed last, of members whose last line is `pause` seconds old."""
+        now = time.monotonic()
+        for name, line in self._lines.items():
+            before, at = self._printed.get(name, ("", 0.0))
+            if line != before and (not before or now - at >= pause):
+                self._write(f"{line}\n")
+                self._printed[name] = (line, now)
 
     def _clear(self) -> None:
         if self._drawn:

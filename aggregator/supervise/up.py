@@ -87,6 +87,7 @@ class _Up:
             await self._unless_stopped(self._start())
             background.append(asyncio.create_task(self._follow()))
             await self._stopped.wait()
+            self.report.say("stopping")
         finally:
             for task in background:
                 task.cancel()
@@ -231,6 +232,7 @@ class _Up:
                 missing = dict.fromkeys(names, fleet.message(error))
             else:
                 views = {view["name"]: view for view in found}
+                self._uids = {name: str(view.get("uid") or "") for name, view in views.items()}
                 self.report.progress([views[name] for name in names if name in views])
                 elapsed = time.monotonic() - heard_since
                 reasons = {name: fleet.why_not_in_sync(views.get(name), elapsed) for name in names}
