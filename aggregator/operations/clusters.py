@@ -186,6 +186,11 @@ class Clusters:
                 pass
 
     async def _remove_whole(self, id: int) -> None:
+        after: int | None = 0
+        while after is not None:
+            async with self._database.writers.acquire() as connection:
+                after = await clusters.forget_changes(connection, id, after)
+            await asyncio.sleep(0)
         done = False
         while not done:
             async with self._database.writers.acquire() as connection:

@@ -16,6 +16,7 @@ from schema.errors import Conflict, NotFound
 from schema.policy import Policy
 
 REMOVE_ROWS = 2000
+FORGET_CHANGES = 20_000
 
 
 class ClusterRow(NamedTuple):
@@ -162,6 +163,16 @@ async def remove_step(connection: asyncpg.Connection, id: int, limit: int = REMO
         return True
 
 
+async def forget_changes(connection: asyncpg.Connection, id: int, after: int) -> int | None:
+    """Delete what the change log holds of a cluster that is being removed, among the `FORGET_CHANGES` changes behind
+    the cursor `after`. Returns where to go on, None at the end. Watchers miss nothing: `cluster-removed` ends them."""
+    upto = await connection.fetchval(_NEXT_CHANGES, after, FORGET_CHANGES)
+    if upto is None:
+        return None
+    await connection.execute(_FORGET_CHANGES, id, after, upto)
+    return int(upto)
+
+
 async def being_removed(connection: asyncpg.Connection) -> list[int]:
     """Ids of clusters whose removal is not done; a restart goes on with them."""
     return [row[0] for row in await connection.fetch("select id from fleet.cluster where removing order by id")]
@@ -201,6 +212,9 @@ delete from fleet.object o using (
   select type_id, namespace, name from fleet.object where cluster_id = $1 limit $2
 ) as step
  where o.cluster_id = $1 and o.type_id = step.type_id and o.namespace = step.namespace and o.name = step.name"""
+_NEXT_CHANGES = """
+select max(cursor) from (select cursor from fleet.change where cursor > $1 order by cursor limit $2) as next"""
+_FORGET_CHANGES = "delete from fleet.change where cluster_id = $1 and cursor > $2 and cursor <= $3"
 _REMOVED = """
 insert into fleet.change (cursor, cluster_id, type_id, op, namespace, name, uid, resource_version)
 values (nextval('fleet.cursor'), $1, 0, 'cluster-removed', '', $2, '', '')"""
