@@ -57,8 +57,8 @@ class Access:
             self._stamp = stamp
         return self._context
 
-    async def refresh(self) -> None:
-        """Called after a 401. Files are read again by themselves; plugins override this."""
+    async def prepare(self, *, refused: bool = False) -> None:
+        """Before each request, and (`refused`) after a 401. Files are read again by themselves; plugins override it."""
 
     def _new_context(self) -> ssl.SSLContext:
         try:

@@ -208,6 +208,7 @@ class Kube:
             raise RuntimeError("Kube is used outside its async with")
         what = f"{method} {path}"
         try:
+            await self.access.prepare()
             headers = {**self.access.headers(), "Accept": accept, "Accept-Encoding": "identity", **(more or {})}
             tls = self.access.tls()
         except (AccessError, OSError) as error:
@@ -240,7 +241,11 @@ class Kube:
         text = await answer.content.read(65_536)
         error = errors.from_answer(answer.status, text, answer.headers.get("Retry-After"), what)
         if answer.status == 401:
-            await self.access.refresh()
+            try:
+                await self.access.prepare(refused=True)
+            except AccessError as trouble:
+                self.message = str(trouble)
+                raise Unavailable(self.message) from trouble
         if answer.status == 401 or answer.status >= 500:
             self.message = error.message
         else:

@@ -16,6 +16,8 @@ from agent.files import Source, WatchedFile
 
 PLUGIN_SECONDS: Final = 300.0
 """How long a plugin's credential is used before the plugin is asked again."""
+REFUSED_SECONDS: Final = 5.0
+"""The same after a 401."""
 
 
 def load(path: str | Path, context: str = "") -> Access:
@@ -55,15 +57,15 @@ class PluginAccess(Access):
     def __init__(self, path: Path, context: str, **common: Any) -> None:
         super().__init__(**common)
         self._path, self._name = path, context
-        self._asked = -PLUGIN_SECONDS
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
 
-    async def refresh(self) -> None:
-        await asyncio.to_thread(self._ask)
-
-    def headers(self) -> dict[str, str]:
-        if time.monotonic() - self._asked > PLUGIN_SECONDS:
-            self._ask()
-        return super().headers()
+    async def prepare(self, *, refused: bool = False) -> None:
+        """Raises AccessError. One at a time: sixty watches that begin together are one question."""
+        async with self._asking:
+            age = time.monotonic() - self._asked
+            if age > (REFUSED_SECONDS if refused else PLUGIN_SECONDS):
+                await asyncio.to_thread(self._ask)
 
     def _ask(self) -> None:
         from kubernetes import client, config

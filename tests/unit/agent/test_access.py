@@ -93,7 +93,7 @@ def test_a_ca_that_is_none(tmp_path: Path) -> None:
         access.tls()
 
 
-def test_a_credential_plugin_is_asked_through_the_kubernetes_package(tmp_path: Path) -> None:
+async def test_a_credential_plugin_is_asked_through_the_kubernetes_package(tmp_path: Path) -> None:
     plugin = tmp_path / "plugin"
     answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"fromplugin"}}'
     plugin.write_text(f"#!/bin/sh\necho '{answer}'\n")
@@ -105,15 +105,17 @@ def test_a_credential_plugin_is_asked_through_the_kubernetes_package(tmp_path: P
             "interactiveMode": "Never",
         }
     }
-    assert load(write(tmp_path, user)).headers() == {"Authorization": "Bearer fromplugin"}
+    access = load(write(tmp_path, user))
+    await access.prepare()
+    assert access.headers() == {"Authorization": "Bearer fromplugin"}
 
 
-def test_a_plugin_that_fails_is_named(tmp_path: Path) -> None:
+async def test_a_plugin_that_fails_is_named(tmp_path: Path) -> None:
     user = {
         "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/nowhere", "interactiveMode": "Never"}
     }
     with pytest.raises(AccessError, match="'one'"):
-        load(write(tmp_path, user)).headers()
+        await load(write(tmp_path, user)).prepare()
 
 
 def test_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
