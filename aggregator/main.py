@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 import uvloop
 from aiohttp import web
@@ -101,9 +102,16 @@ async def _open(settings: Settings, listening: socket.socket, context: ssl.SSLCo
                 return await Database.open(settings.database)
             except Unavailable as error:
                 if error.message != said:
-                    log.warning("waiting: %s", error.message)
+                    log.warning("waiting for %s: %s", _place(settings.database), error.message)
                 said = error.message
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _place(database: str) -> str:
+    """Where a database is, for logs: without user and password."""
+    parts = urlsplit(database)
+    socket_folder = dict(parse_qsl(parts.query)).get("host", "")
+    return f"{parts.netloc.rpartition('@')[2] or socket_folder}{parts.path}"
 
 
 async def _run(
