@@ -11,8 +11,8 @@ from schema.resource import ResourceType
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Matches a type when group and resource both match (`*` wildcards; a resource by plural or kind), and, where given,
-    objects by namespace (wildcards; cluster-scoped objects have none) and by label selector."""
+    """Matches a type when group and resource both match (`*` wildcards; a resource by plural or kind), and, where
+    given, objects by namespace (wildcards; cluster-scoped objects have none) and by label selector."""
 
     groups: tuple[str, ...] = ("*",)
     resources: tuple[str, ...] = ("*",)
@@ -20,7 +20,8 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     labels: str = ""
 
     def matches_type(self, type: ResourceType) -> bool:
-        return _any(self.groups, type.group) and (_any(self.resources, type.resource) or _any(self.resources, type.kind))
+        named = _any(self.resources, type.resource) or _any(self.resources, type.kind)
+        return named and _any(self.groups, type.group)
 
     @property
     def whole_type(self) -> bool:

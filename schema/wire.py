@@ -225,7 +225,7 @@ class DigestReply(msgspec.Struct, array_like=True):
 
 
 class FingerprintsRequest(msgspec.Struct, array_like=True):
-    """Either `buckets` or `keys` (namespace, name). The answer holds whole buckets; `rest` are those that did not fit."""
+    """Either `buckets` or `keys` (namespace, name). The answer holds whole buckets; `rest` had no room in it."""
 
     epoch: int
     type: int
@@ -278,8 +278,8 @@ class HeartbeatReply(msgspec.Struct, omit_defaults=True):
 
 # -- directives ---------------------------------------------------------------------------------------------------
 class Directive(msgspec.Struct, omit_defaults=True):
-    """`verify` {types:[names]}: list anew, compare object by object; `relist` {types:[names]}: compare by digest and heal;
-    `reload`: open a new session (policy or pause changed); `close`: the cluster is being removed, end."""
+    """`verify` {types:[names]}: list anew, compare object by object; `relist` {types:[names]}: compare by digest and
+    heal; `reload`: open a new session (policy or pause changed); `close`: the cluster is being removed, end."""
 
     id: int
     kind: str
@@ -290,7 +290,7 @@ class DirectiveResult(msgspec.Struct, omit_defaults=True):
     id: int
     error: str = ""
     result: dict[str, Any] = {}
-    """verify: {"types":[{"type","member","store","missing","ghost","different"}]}; keys are "NAMESPACE/NAME" or "NAME"."""
+    """verify: {"types":[{"type","member","store","missing","ghost","different"}]}; keys: "NAMESPACE/NAME" or "NAME"."""
 
 
 class DirectivesRequest(msgspec.Struct, omit_defaults=True):
@@ -315,8 +315,8 @@ def pack(message: msgspec.Struct, level: int = 1) -> bytes:
 def inflate(data: bytes, limit: int = MAX_BATCH_BYTES) -> bytes:
     """Inflate one zstd frame that states its size, never to more than `limit` bytes.
 
-    Raises BadRequest for what is no such frame or is damaged, TooLarge beyond the limit. A frame that states less than it
-    holds fails inside zstd, so the statement can be trusted for the allocation."""
+    Raises BadRequest for what is no such frame or is damaged, TooLarge beyond the limit. A frame that states less than
+    it holds fails inside zstd, so the statement can be trusted for the allocation."""
     try:
         size = zstandard.get_frame_parameters(data).content_size
         if size == zstandard.CONTENTSIZE_UNKNOWN:

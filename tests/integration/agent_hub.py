@@ -311,7 +311,7 @@ class AgentHub:
             self.results[result.id] = result
         await self._tell()
         until = time.monotonic() + min(request.wait, 2.0)
-        while not self.open_directives and time.monotonic() < until and request.epoch == self.epoch:
+        while not self.open_directives and time.monotonic() < until and request.epoch == self.epoch:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         self._guard(request.epoch)
         out, self.open_directives = self.open_directives, []
