@@ -134,6 +134,7 @@ async def _run(
     children = AgentChildren(
         folder.path, reached.local, reached.ca, partial(cluster_rows.beside, database), services.clusters.own_credential
     )
+    services.catalog.on_change(children.wake)
     background = [
         services.catalog.run,
         services.feed.run,

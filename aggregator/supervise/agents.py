@@ -4,6 +4,7 @@ that a member's trouble stays its own)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -40,6 +41,11 @@ class AgentChildren:
         self._wanted = wanted
         self._credential = credential
         self._children: dict[str, tuple[str, Child]] = {}
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look again now: a cluster came or went."""
+        self._woken.set()
 
     async def run(self) -> None:
         """For ever; when cancelled, returns once every child has ended."""
@@ -50,7 +56,9 @@ class AgentChildren:
                 except FleetpediaError as error:
                     log.warning("agents beside the aggregator stay as they are: %s", error)
                 await asyncio.to_thread(trim, self._data / "log")
-                await asyncio.sleep(_POLL_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
+                self._woken.clear()
         finally:
             await asyncio.gather(*(child.stop() for _, child in self._children.values()))
 
