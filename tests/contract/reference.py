@@ -56,6 +56,21 @@ def settings_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def rest_page() -> str:
+    """Markdown of every REST operation; the handlers are not called, so their services may be anything."""
+    from unittest.mock import MagicMock
+
+    from aggregator.web import rest
+
+    parts = [MADE, "# REST", "", "JSON in and out; errors are RFC 9457 problems. `/openapi.json` has the types."]
+    parts += ["", "| | path | what | parameters |", "|---|---|---|---|"]
+    for operation in rest.operations(MagicMock()):
+        names = ", ".join(f"`{parameter.name}`" for parameter in operation.parameters)
+        summary = _cell(operation.summary) + (" (answers 501)" if operation.reserved else "")
+        parts.append(f"| {operation.method} | `{operation.path}` | {summary} | {names} |")
+    return "\n".join(parts) + "\n"
+
+
 def _usage(action: argparse.Action) -> str:
     name = str(action.metavar or action.dest)
     if action.nargs == "?":
@@ -76,7 +91,7 @@ def _cell(text: str) -> str:
 
 
 def pages() -> dict[str, str]:
-    return {"cli.md": command_line(), "settings.md": settings_page()}
+    return {"cli.md": command_line(), "settings.md": settings_page(), "rest.md": rest_page()}
 
 
 if __name__ == "__main__":
