@@ -11,8 +11,8 @@ from typing import Final
 
 from schema.wire import Delete, Delta, Mark, Upsert
 
-MAX_OBJECTS: Final = 1500
-MAX_BYTES: Final = 6 * 1024 * 1024
+MAX_OBJECTS: Final = 1000
+MAX_BYTES: Final = 4 * 1024 * 1024
 MARK_SECONDS: Final = 5.0
 """A mark that nothing else calls for travels after this time, so that idle types do not cost a request each."""
 
