@@ -28,12 +28,14 @@ MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
 PAGE_TRIES: Final = 4
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 """What even a page of one object, or of a server that knows no limit, may not exceed."""
+GRACE_SECONDS: Final = 30.0
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 LISTS_AT_A_TIME: Final = 4
 REQUEST_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = (300, 600)
 SILENCE_SECONDS: Final = 150.0
-"""A watch without a byte for so long is dead: bookmarks come about each minute."""
+"""A watch that has had a bookmark and then no byte for so long is dead: they come about each minute. Types that the
+server does not cache (Events) have none: those end when they were asked to."""
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 JSON: Final = "application/json"
 
@@ -309,13 +311,14 @@ class Watch:
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """Yields an empty list as soon as the watch stands."""
-        what = f"watch {self._path}"
+        what, seconds = f"watch {self._path}", random.randint(*WATCH_SECONDS)
         params = {
             "watch": "true",
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),
+            "timeoutSeconds": str(seconds),
         }
+        silence = seconds + GRACE_SECONDS
         lines = Lines(MAX_EVENT_BYTES)
         kube = self._kube
         try:
@@ -323,23 +326,25 @@ class Watch:
                 self._answer = answer
                 if self.closed:
                     return
-                deadline.reschedule(_soon())
+                deadline.reschedule(_within(silence))
                 yield []
                 async for chunk in answer.chunks():
                     kube._alive()
                     events = [_decoded(line, what) for line in lines.feed(chunk)]
+                    if any(event.kind == "BOOKMARK" for event in events):
+                        silence = SILENCE_SECONDS
                     if events:
                         # While the events are worked off (a full buffer may take long) silence is our own.
                         deadline.reschedule(None)
                         yield events
-                    deadline.reschedule(_soon())
+                    deadline.reschedule(_within(silence))
         except errors.TRANSPORT_ERRORS as error:
             if not self.closed:
                 raise kube._failed(error, what) from error
 
 
-def _soon() -> float:
-    return asyncio.get_running_loop().time() + SILENCE_SECONDS
+def _within(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
 
 
 def _decoded(line: bytes, what: str) -> Event:

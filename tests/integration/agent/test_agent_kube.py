@@ -174,11 +174,14 @@ async def test_an_event_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_silent_watch_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube, "SILENCE_SECONDS", 0.2)
-    async with server(watching(b'{"type":"ADDED","object":{"n":1}}\n', then=10)) as client:
+    added, bookmark = b'{"type":"ADDED","object":{"n":1}}\n', b'{"type":"BOOKMARK","object":{}}\n'
+    async with server(watching(added, bookmark, then=10)) as client:
         async with asyncio.timeout(5):
             with pytest.raises(Unavailable):
                 await kinds(client)
         assert client.connections == 0
+    async with server(watching(added, then=0.6)) as client:
+        assert await kinds(client) == ["ADDED"], "without bookmarks silence says nothing"
 
 
 async def test_a_watch_can_be_closed_from_outside() -> None:
