@@ -63,7 +63,8 @@ class Directives:
             if left <= 0:
                 return DirectivesReply()
             try:
-                await asyncio.wait_for(event.wait(), min(left, POLL_SECONDS))
+                async with asyncio.timeout(min(left, POLL_SECONDS)):
+                    await event.wait()
             except TimeoutError:
                 pass
 

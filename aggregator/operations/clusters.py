@@ -181,7 +181,8 @@ class Clusters:
                 log.warning("a removal waits: %s", error)
             self._removal_wanted.clear()
             try:
-                await asyncio.wait_for(self._removal_wanted.wait(), _RETRY_SECONDS)
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await self._removal_wanted.wait()
             except TimeoutError:
                 pass
 

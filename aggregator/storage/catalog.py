@@ -137,7 +137,8 @@ class Catalog:
         try:
             while True:
                 try:
-                    await asyncio.wait_for(self._woken.wait(), max(1.0, self._rows / _ROWS_PER_SECOND))
+                    async with asyncio.timeout(max(1.0, self._rows / _ROWS_PER_SECOND)):
+                        await self._woken.wait()
                 except TimeoutError:
                     pass
                 self._woken.clear()

@@ -72,7 +72,8 @@ class Subscription:
         found = await self._read()
         if not found.changes and found.cursor >= self._feed.cursor:
             try:
-                await asyncio.wait_for(self.woken.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await self.woken.wait()
             except TimeoutError:
                 pass
             found = await self._read()
@@ -157,7 +158,8 @@ class ChangeFeed:
         try:
             while True:
                 try:
-                    await asyncio.wait_for(self._woken.wait(), self._poll_seconds)
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._woken.wait()
                 except TimeoutError:
                     pass
                 self._woken.clear()

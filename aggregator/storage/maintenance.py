@@ -39,7 +39,8 @@ class Maintenance:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                await asyncio.wait_for(self._sweep_wanted.wait(), 5.0)
+                async with asyncio.timeout(5.0):
+                    await self._sweep_wanted.wait()
             except TimeoutError:
                 pass
             self._sweep_wanted.clear()

@@ -40,7 +40,8 @@ class Listener:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="database listener")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), 5)
+            async with asyncio.timeout(5):
+                await self._ready.wait()
 
         def stop() -> None:
             with contextlib.suppress(ValueError):
@@ -73,7 +74,8 @@ class Listener:
                 await self._listen_on_new(connection)
                 self._ready.set()
                 try:
-                    await asyncio.wait_for(self._changed.wait(), _PROBE_SECONDS)
+                    async with asyncio.timeout(_PROBE_SECONDS):
+                        await self._changed.wait()
                 except TimeoutError:
                     await connection.execute("select 1", timeout=_PROBE_SECONDS)
             raise ConnectionError("the database closed the connection")
