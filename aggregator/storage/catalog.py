@@ -97,6 +97,7 @@ class Catalog:
         """Lineage of the database (traps 24)."""
         self._database = database
         self._woken = asyncio.Event()
+        self._refreshing = asyncio.Lock()
         self._definitions: dict[bytes, ResourceType] = {}
         self._rows = 0
         self._callbacks: list[Callable[[], None]] = []
@@ -116,6 +117,11 @@ class Catalog:
 
     async def refresh(self) -> None:
         """Read everything anew. Raises Unavailable; what was read before then stays in use."""
+        # One after the other: an older snapshot must not take the place of a newer one.
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         async with self._database.readers.transaction(isolation="repeatable_read", readonly=True) as connection:
             self.store = str(await connection.fetchval("select lineage from fleet.store"))
             clusters = await connection.fetch(_CLUSTERS)

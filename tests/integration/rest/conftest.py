@@ -51,7 +51,7 @@ class Edge:
             decoded = await answer.json(content_type=None) if "json" in answer.content_type else None
             return Answer(answer.status, answer.headers, content, decoded, content.decode())
 
-    async def get(self, path: str, token: str | None = None, status: int = 200, **query: str) -> Any:
+    async def get(self, path: str, token: str | None = None, status: int = 200, **query: Any) -> Any:
         answer = await self.ask("GET", path, token=token, params=query)
         assert answer.status == status, answer.text
         return answer.json
@@ -95,6 +95,7 @@ async def fleet(database: Database, edge: Edge) -> Fleet:
         for namespace in ("shop", "bank"):
             await fleet.put(name, NAMESPACES, {"metadata": {"name": namespace}})
             await fleet.put(name, PODS, pod(namespace, "web-0", {"app": "web"}))
-            await fleet.put(name, CONFIG_MAPS, {"metadata": {"namespace": namespace, "name": "config"}, "data": {"a": "b"}})
+            config = {"metadata": {"namespace": namespace, "name": "config"}, "data": {"a": "b"}}
+            await fleet.put(name, CONFIG_MAPS, config)
     await edge.services.catalog.refresh()
     return fleet
