@@ -184,12 +184,12 @@ def _item(catalog: Catalog, row: Row, stale: bool, whole: bool) -> Item | None:
 
 
 def _reduced(result: SearchResult, columns: tuple[str, ...]) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(result)
-    plain["items"] = [
-        {name: item.object if name == OBJECT else shown.get(name) for name in columns}
-        for item, shown in zip(result.items, plain["items"], strict=True)
-    ]
-    return plain
+    members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    items = [members.decode(msgspec.json.encode(item)) for item in result.items]
+    return {
+        **members.decode(msgspec.json.encode(msgspec.structs.replace(result, items=[]))),
+        "items": [{name: item.get(name) for name in columns} for item in items],
+    }
 
 
 def _seconds(age: Any) -> float | None:
