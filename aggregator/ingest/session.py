@@ -118,6 +118,7 @@ class Sessions:
             heartbeat.message[:1000],
             heartbeat.buffered,
             heartbeat.buffered_bytes,
+            heartbeat.lineage,
         )
         async with self._database.writers.transaction() as connection:
             standing = await sessions.beat(connection, agent.cluster_id, heartbeat.epoch, beat)

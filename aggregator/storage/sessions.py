@@ -95,13 +95,14 @@ def fenced(epoch: int) -> Fenced:
 
 
 class Heartbeat(NamedTuple):
-    """`member_seen`: seconds ago."""
+    """`member_seen`: seconds ago. `lineage`: the Lease's counter as last renewed."""
 
     member_seen: float
     facts: Facts | None
     message: str
     buffered: int
     buffered_bytes: int
+    lineage: int | None = None
 
 
 class Standing(NamedTuple):
@@ -123,6 +124,7 @@ async def beat(connection: asyncpg.Connection, cluster_id: int, epoch: int, hear
         max(heartbeat.member_seen, 0.0),
         facts,
         heartbeat.message,
+        heartbeat.lineage,
     )
     if row is None:
         raise fenced(epoch)
@@ -178,7 +180,8 @@ _RELOADED = """
 update fleet.directive set finished = now() where cluster_id = $1 and kind = 'reload' and finished is null"""
 _BEAT = """
 with session as (
-  update fleet.session set buffered = $3, buffered_bytes = $4 where cluster_id = $1 and epoch = $2 returning cluster_id
+  update fleet.session set buffered = $3, buffered_bytes = $4, lineage = greatest(lineage, $8::bigint)
+   where cluster_id = $1 and epoch = $2 returning cluster_id
 )
 update fleet.cluster c
    set agent_seen = now(), member_seen = greatest(c.member_seen, now() - make_interval(secs => $5)),

@@ -191,6 +191,14 @@ async def test_a_heartbeat_never_takes_life_back(member: Member, database: Datab
     assert await database.readers.fetchval("select member_seen from fleet.cluster") == before
 
 
+async def test_a_backup_from_after_the_hello_is_seen_as_a_rewind(member: Member, database: Database) -> None:
+    await member.open(lineage=10)
+    await member.ingest.sessions.heartbeat(member.agent, Heartbeat(member.epoch, 0.0, lineage=14))
+    await member.ingest.sessions.heartbeat(member.agent, Heartbeat(member.epoch, 0.0))
+    welcome = await member.ingest.sessions.hello(member.agent, _hello(member.uid, lineage=12))
+    assert welcome.lineage == 14
+
+
 async def test_the_cluster_is_whole_gone_after_its_removal(member: Member, database: Database) -> None:
     id = member.agent.cluster_id
     await member.push(*(upsert(member.ids["configmaps"], f"o{number}") for number in range(7)))
