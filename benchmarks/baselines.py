@@ -53,6 +53,36 @@ async def copy(url: str, columns: Sequence[str], rows: Sequence[Row], connection
         await first.close()
 
 
+async def beside(url: str, stored: int, seconds: float, cpu: dict[str, float]) -> dict[str, Any]:
+    """The figures of `stored` rows in `seconds`, beside both yardsticks over the same rows. `cpu` in seconds by name."""
+    columns, sampled = await sample(url, stored)
+    if len(sampled) != stored:
+        raise RuntimeError(f"the table holds {len(sampled)} rows, {stored} were stored")
+    copied = await copy(url, columns, sampled)
+    single = await rows(url, columns, sampled[: max(1000, stored // 10)])
+    rate = stored / seconds
+    return {
+        "value": round(rate),
+        "unit": "rows/s",
+        "baseline": round(copied),
+        "baseline_name": "binary COPY, logged, unindexed, 2 connections",
+        "ratio": round(rate / copied, 3),
+        "row_at_a_time": round(single),
+        "ratio_row_at_a_time": round(rate / single, 2),
+        "cpu_us_per_row": {name: round(used / stored * 1e6, 1) for name, used in cpu.items()},
+        "rows": stored,
+        "wall_s": round(seconds, 2),
+    }
+
+
+async def count(url: str) -> int:
+    connection = await connect(url)
+    try:
+        return int(await connection.fetchval("select count(*) from fleet.object"))
+    finally:
+        await connection.close()
+
+
 async def _copy_slices(connection: asyncpg.Connection, columns: Sequence[str], rows: Sequence[Row]) -> None:
     for start in range(0, len(rows), 500):
         await connection.copy_records_to_table(

@@ -46,27 +46,11 @@ def _measure(stack: Stack, simulator: int, kubeconfig: Path) -> dict[str, Any]:
             raise TimeoutError(f"not in sync after 600 s: {stack.get_json('/api/v1/clusters')}")
         time.sleep(0.1)
     wall, used = clock.elapsed(), clock.used()
-    columns, sample = asyncio.run(baselines.sample(stack.database, 100_000))
-    copied = asyncio.run(baselines.copy(stack.database, columns, sample))
-    single = asyncio.run(baselines.rows(stack.database, columns, sample[: max(1000, len(sample) // 10)]))
-    rows = len(sample)
     # Agents are children of the aggregator here, and all that they used since the clock started is theirs.
-    agents = cpu_seconds(stack.pids("agent-"))
-    used["agents"] = agents
-    used["aggregator"] = max(0.0, used["aggregator"] - agents)
-    rate = rows / wall
-    return {
-        "value": round(rate),
-        "unit": "rows/s",
-        "baseline": round(copied),
-        "baseline_name": "binary COPY, logged, unindexed, 2 connections",
-        "ratio": round(rate / copied, 3),
-        "row_at_a_time": round(single),
-        "ratio_row_at_a_time": round(rate / single, 2),
-        "cpu_us_per_row": {name: round(seconds / rows * 1e6, 1) for name, seconds in used.items()},
-        "rows": rows,
-        "wall_s": round(wall, 2),
-    }
+    used["agents"] = cpu_seconds(stack.pids("agent-"))
+    used["aggregator"] = max(0.0, used["aggregator"] - used["agents"])
+    stored = asyncio.run(baselines.count(stack.database))
+    return asyncio.run(baselines.beside(stack.database, stored, wall, used))
 
 
 def _add(stack: Stack, member: str, kubeconfig: Path) -> None:

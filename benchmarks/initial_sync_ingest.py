@@ -46,21 +46,4 @@ async def _measure(stack: Stack, each: int) -> dict[str, Any]:
         )
         await asyncio.gather(*(member.push(batches) for member, batches in zip(members, ready, strict=True)))
         wall, used = clock.elapsed(), clock.used()
-    rows = CLUSTERS * each
-    columns, sample = await baselines.sample(stack.database, rows)
-    if len(sample) != rows:
-        raise RuntimeError(f"the table holds {len(sample)} rows, {rows} were acked")
-    copied = await baselines.copy(stack.database, columns, sample)
-    single = await baselines.rows(stack.database, columns, sample[: max(1000, rows // 10)])
-    rate = rows / wall
-    return {
-        "value": round(rate),
-        "unit": "rows/s",
-        "baseline": round(copied),
-        "baseline_name": "binary COPY, logged, unindexed, 2 connections",
-        "ratio": round(rate / copied, 3),
-        "row_at_a_time": round(single),
-        "ratio_row_at_a_time": round(rate / single, 2),
-        "cpu_us_per_row": {name: round(seconds / rows * 1e6, 1) for name, seconds in used.items()},
-        "rows": rows,
-    }
+    return await baselines.beside(stack.database, CLUSTERS * each, wall, used)
