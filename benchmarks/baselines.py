@@ -54,7 +54,7 @@ async def copy(url: str, columns: Sequence[str], rows: Sequence[Row], connection
 
 
 async def beside(url: str, stored: int, seconds: float, cpu: dict[str, float]) -> dict[str, Any]:
-    """The figures of `stored` rows in `seconds`, beside both yardsticks over the same rows. `cpu` in seconds by name."""
+    """The figures of `stored` rows in `seconds`, beside both yardsticks over the same rows. `cpu`: seconds by name."""
     columns, sampled = await sample(url, stored)
     if len(sampled) != stored:
         raise RuntimeError(f"the table holds {len(sampled)} rows, {stored} were stored")
