@@ -126,9 +126,9 @@ def _container(
     words = [*container.get("command", [str(AGENT)]), *container.get("args", [])]
     if Path(words[0]).name == AGENT.name:
         words[0] = str(AGENT)
-    command = [_here(str(word), places) for word in words]
+    # Later flags win, and flags win over the environment. Here the pod has no network of its own: any free port.
+    command = [*(_here(str(word), places) for word in words), "--metrics", "127.0.0.1:0"]
     if through is not None:
-        # Later flags win, and flags win over the environment.
         command += ["--server", through.url, "--ca-file", str(through.ca)]
     return command, environment
 

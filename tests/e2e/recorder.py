@@ -41,18 +41,25 @@ class Recorder:
             self.exchanges.append(exchange)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    recorder: Recorder
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A peer that goes away in the middle is nothing to print."""
+
+
 @contextmanager
 def recording(target: str, target_ca: Path, folder: Path) -> Iterator[Recorder]:
     """Forwards everything to `target` until the end of the block."""
     authority = Authority(folder)
     pair = authority.server()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(target, target_ca))
+    server = _Server(("127.0.0.1", 0), _handler(target, target_ca))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pair.certificate, pair.key)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
-    server.daemon_threads = True
     recorder = Recorder(f"https://127.0.0.1:{server.server_address[1]}", authority.certificate)
-    server.recorder = recorder  # type: ignore[attr-defined]
+    server.recorder = recorder
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
