@@ -150,10 +150,24 @@ async def _run(
             await _background(background, stopped)
 
 
+def _forgetting(metrics: Metrics, catalog: Catalog) -> Callable[[], None]:
+    """The figures of clusters that were removed or renamed go with them."""
+    known = set(catalog.clusters)
+
+    def changed() -> None:
+        for name in known - catalog.clusters.keys():
+            metrics.forget(name)
+        known.clear()
+        known.update(catalog.clusters)
+
+    return changed
+
+
 def composed(settings: Settings, database: Database, reached: Endpoint) -> Services:
     """Every service, not started yet."""
     metrics = Metrics()
     catalog = Catalog(database, settings.stale_after)
+    catalog.on_change(_forgetting(metrics, catalog))
     feed = ChangeFeed(database)
     clusters = Clusters(database, catalog)
     ingest = IngestSettings(heartbeat_seconds=settings.heartbeat, digest_seconds=settings.digest_interval)

@@ -105,9 +105,11 @@ async def test_rotation_voids_the_old_credential(edge: Edge, database: Database)
 async def test_removal_leaves_nothing_behind_but_one_mark(edge: Edge, fleet: Fleet, database: Database) -> None:
     id = fleet.members["east"].id
     await edge.post("/api/v1/clusters/east/manifest")
+    assert 'cluster="east"' in (await edge.ask("GET", "/metrics")).text
     await edge.post("/api/v1/clusters/east/pause")
     assert (await edge.ask("DELETE", "/api/v1/clusters/east")).status in (202, 404)
     await until(lambda: "east" not in edge.services.catalog.clusters)
+    assert 'cluster="east"' not in (await edge.ask("GET", "/metrics")).text
     left = await rows_left(database, id)
     left.pop("operation", None)  # who did what to it is kept
     assert [table for table in left if not table.startswith("change")] == []
