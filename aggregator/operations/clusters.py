@@ -73,7 +73,8 @@ class Clusters:
         runs beside the aggregator. Raises BadRequest, Conflict."""
         check_name(name)
         check_labels(labels or {})
-        stored = None if kubeconfig is None else inline_credentials(kubeconfig, context)
+        # YAML in Python takes seconds for the largest that is let in.
+        stored = None if kubeconfig is None else await asyncio.to_thread(inline_credentials, kubeconfig, context)
         async with self._database.writers.transaction() as connection:
             id = await clusters.add(connection, name, labels=labels, clone=allow_clone, kubeconfig=stored)
             token = await credentials.create(connection, id)

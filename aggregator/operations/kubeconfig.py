@@ -24,7 +24,7 @@ def inline_credentials(data: bytes, context: str | None) -> bytes:
         raise BadRequest(f"the kubeconfig is larger than {_MOST_BYTES} bytes")
     try:
         loaded = yaml.safe_load(data)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that is none
         raise BadRequest(f"the kubeconfig is not YAML: {str(error)[:300]}") from error
     if not isinstance(loaded, dict) or not loaded.get("contexts"):
         raise BadRequest("this is not a kubeconfig: it has no contexts")
@@ -55,9 +55,15 @@ def inline_credentials(data: bytes, context: str | None) -> bytes:
 
 
 def _named(loaded: dict[str, Any], section: str, name: Any, what: str) -> dict[str, Any]:
-    for entry in loaded.get(section) or ():
-        if isinstance(entry, dict) and entry.get("name") == name:
+    entries = [entry for entry in _list(loaded.get(section)) if isinstance(entry, dict)]
+    for entry in entries:
+        if isinstance(name, str) and entry.get("name") == name:
             content = entry.get(what)
             return content if isinstance(content, dict) else {}
-    known = ", ".join(str(entry.get("name")) for entry in loaded.get(section) or () if isinstance(entry, dict))
-    raise BadRequest(f"the kubeconfig has no {what} {name!r}; it has: {known or 'none'}")
+    known = ", ".join(entry["name"] for entry in entries if isinstance(entry.get("name"), str))
+    wanted = repr(name) if isinstance(name, str) else "of such a name"
+    raise BadRequest(f"the kubeconfig has no {what} {wanted}; it has: {known or 'none'}")
+
+
+def _list(section: Any) -> list[Any]:
+    return section if isinstance(section, list) else []

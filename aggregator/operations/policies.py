@@ -49,6 +49,8 @@ def check(policy: Policy) -> None:
     """Raises BadRequest that names the rule whose label selector is wrong."""
     for section, rules in (("include", policy.include), ("exclude", policy.exclude)):
         for position, rule in enumerate(rules):
+            if any("\0" in text for text in (*rule.groups, *rule.resources, *rule.namespaces)):
+                raise BadRequest(f"{section}[{position}]: NUL cannot be in a name")
             if not rule.labels:
                 continue
             try:

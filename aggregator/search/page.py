@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import xxhash
@@ -20,16 +20,21 @@ _VERSION: Final = 1
 MAX_TOKEN: Final = 4096
 
 
+_Id = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+_Text = Annotated[str, msgspec.Meta(max_length=2048, pattern="^[^\\x00]*$")]
+
+
 class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     version: int
     store: str
     question: int
-    cursor: int
-    seen: int
-    type_id: int
-    namespace: str
-    name: str
-    cluster_id: int
+    cursor: _Count
+    seen: _Count
+    type_id: _Id
+    namespace: _Text
+    name: _Text
+    cluster_id: _Id
 
 
 @dataclass(frozen=True)

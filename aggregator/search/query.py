@@ -37,9 +37,20 @@ class Glob:
         return "%".join(re.sub(r"([\\%_])", r"\\\1", piece) for piece in self.pieces)
 
     def matches(self, value: str) -> bool:
-        if self.is_literal:
-            return value == self.pieces[0]
-        return re.fullmatch(".*".join(map(re.escape, self.pieces)), value, re.DOTALL) is not None
+        first, *rest = self.pieces
+        if not rest:
+            return value == first
+        *between, last = rest
+        if len(value) < len(first) + len(last) or not (value.startswith(first) and value.endswith(last)):
+            return False
+        # The leftmost place for each piece leaves most for those after it: no going back, however many `*` there are.
+        at, end = len(first), len(value) - len(last)
+        for piece in between:
+            found = value.find(piece, at, end)
+            if found < 0:
+                return False
+            at = found + len(piece)
+        return True
 
 
 Column = Literal["name", "namespace", "cluster", "kind", "status", "uid"]

@@ -18,9 +18,14 @@ class Names:
 
     def __init__(self, catalog: Catalog, scope: Scope) -> None:
         self._clusters = [entry for entry in catalog.clusters.values() if scope.allows_cluster(entry.name)]
-        self._types = [entry for entry in catalog.types.values() if scope.allows_type(entry.definition)]
         self.limited_clusters = frozenset(e.id for e in self._clusters) if scope.clusters else None
+        self._types = [entry for entry in catalog.types.values() if self._is_visible(entry, scope)]
         self.limited_types = frozenset(e.id for e in self._types) if scope.kinds else None
+
+    def _is_visible(self, entry: TypeEntry, scope: Scope) -> bool:
+        """A type that only hidden clusters have is hidden as they are."""
+        limited = self.limited_clusters
+        return scope.allows_type(entry.definition) and (limited is None or not limited.isdisjoint(entry.clusters))
 
     def clusters(self, globs: Iterable[Glob]) -> frozenset[int]:
         """Raises BadRequest for a literal name that is not there."""

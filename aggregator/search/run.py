@@ -28,6 +28,8 @@ STREAM_WAIT: Final = 10.0
 """Seconds to wait for one of them."""
 FUTURE_SECONDS: Final = 3.0
 _PATH_ROWS: Final = 5_000
+_MOST_PATHS: Final = 5
+"""Looked at for warnings; each costs a query, and a selector may hold thousands."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,16 @@ class Engine:
             return []
         entry = self.catalog.types[query.type]
         everything = compile_query(replace(query, where=EVERYTHING), scope, self.catalog)
+        known = supported_fields(entry)
+        paths = {
+            leaf.dotted: leaf.path
+            for leaf, negated in leaves(query.where)
+            if isinstance(leaf, Field) and leaf.dotted not in known and (negated or empty)
+        }
         found = []
-        for leaf, negated in leaves(query.where):
-            if not isinstance(leaf, Field) or leaf.dotted in supported_fields(entry) or not (negated or empty):
-                continue
-            statement = everything.any_with_path(leaf.path, _PATH_ROWS)
-            if not await objects.value(self.database, statement):
-                found.append(leaf.dotted)
+        for dotted, path in list(paths.items())[:_MOST_PATHS]:
+            if not await objects.value(self.database, everything.any_with_path(path, _PATH_ROWS)):
+                found.append(dotted)
         return found
 
     def _total(self, query: Query, scope: Scope, selection: Selection) -> objects.Statement | None:

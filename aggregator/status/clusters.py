@@ -12,11 +12,13 @@ from aggregator.storage import rejected
 from aggregator.storage.catalog import Catalog, ClusterEntry, ClusterTypeEntry
 from aggregator.storage.pool import Database
 from schema.errors import NotFound
-from schema.resource import TypeState
+from schema.resource import ResourceType, TypeState
 
 _UNDER_WAY: Final[frozenset[TypeState]] = frozenset({"Pending", "Listing"})
 _TROUBLED: Final[frozenset[TypeState]] = frozenset({"Denied", "Failed"})
 REJECTED_SHOWN: Final = 20
+_NODES: Final = ResourceType("", "v1", "nodes", "Node", False)
+_PODS: Final = ResourceType("", "v1", "pods", "Pod", True)
 
 Counts = Mapping[tuple[int, int], int]
 """Rejected objects by (cluster id, type id)."""
@@ -46,6 +48,8 @@ def view(catalog: Catalog, entry: ClusterEntry, scope: Scope, now: datetime, rej
     set_aside = sum(rejected_counts.get((entry.id, type.type_id), 0) for type in types)
     age = entry.age(now)
     facts = entry.facts
+    counted = not scope.namespaces
+    nodes, pods = counted and scope.allows_type(_NODES), counted and scope.allows_type(_PODS)
     return ClusterView(
         name=entry.name,
         uid=entry.uid,
@@ -54,20 +58,20 @@ def view(catalog: Catalog, entry: ClusterEntry, scope: Scope, now: datetime, rej
         version=facts.kubernetes_version,
         platform=facts.platform,
         api_server=facts.api_server,
-        nodes=facts.nodes,
-        nodes_ready=facts.nodes_ready,
-        pods=facts.pods,
-        allocatable=Allocatable(facts.cpu, facts.memory),
+        nodes=facts.nodes if nodes else None,
+        nodes_ready=facts.nodes_ready if nodes else None,
+        pods=facts.pods if pods else None,
+        allocatable=Allocatable(facts.cpu, facts.memory) if nodes else None,
         created=stamp(entry.created),
         last_seen=None if entry.member_seen is None else stamp(entry.member_seen),
         age_seconds=None if age is None else round(age.total_seconds(), 1),
         stale=catalog.is_stale(entry, now),
         message=entry.message,
-        objects=sum(type.objects for type in types),
-        rejected_objects=set_aside,
+        objects=sum(type.objects for type in types) if counted else None,
+        rejected_objects=set_aside if counted else None,
         policy_generation=entry.policy_generation,
-        conditions=_conditions(catalog, entry, types, now, set_aside),
-        types=[_type_view(type, now, rejected_counts.get((entry.id, type.type_id), 0)) for type in types],
+        conditions=_conditions(catalog, entry, types, now, _number(set_aside, counted)),
+        types=[_type_view(type, now, rejected_counts.get((entry.id, type.type_id), 0), counted) for type in types],
     )
 
 
@@ -101,9 +105,10 @@ def _types(catalog: Catalog, entry: ClusterEntry, scope: Scope) -> list[ClusterT
     return sorted(found, key=lambda type: type.definition.name)
 
 
-def _type_view(type: ClusterTypeEntry, now: datetime, set_aside: int) -> TypeView:
+def _type_view(type: ClusterTypeEntry, now: datetime, set_aside: int, counted: bool) -> TypeView:
     lag = None if type.current_at is None else max(0.0, (now - type.current_at).total_seconds())
-    reasons = [type.reason, f"{set_aside} objects could not be stored" if set_aside else ""]
+    number = _number(set_aside, counted)
+    reasons = [type.reason, f"{number} objects could not be stored" if number else ""]
     return TypeView(
         type=type.definition.name,
         group=type.definition.group,
@@ -111,8 +116,8 @@ def _type_view(type: ClusterTypeEntry, now: datetime, set_aside: int) -> TypeVie
         kind=type.definition.kind,
         namespaced=type.definition.namespaced,
         state=type.state,
-        count=type.objects,
-        rejected=set_aside,
+        count=type.objects if counted else None,
+        rejected=set_aside if counted else None,
         lag_seconds=None if lag is None else round(lag, 1),
         reason="; ".join(filter(None, reasons)),
     )
@@ -125,7 +130,7 @@ def _rejected(catalog: Catalog, row: rejected.RejectedRow) -> RejectedView:
 
 
 def _conditions(
-    catalog: Catalog, entry: ClusterEntry, types: list[ClusterTypeEntry], now: datetime, rejected_objects: int
+    catalog: Catalog, entry: ClusterEntry, types: list[ClusterTypeEntry], now: datetime, rejected_objects: str
 ) -> list[Condition]:
     heard = entry.agent_seen is not None and now - entry.agent_seen <= catalog.stale_after
     answering = not catalog.is_stale(entry, now)
@@ -146,6 +151,11 @@ def _conditions(
 
 def _condition(type: str, good: bool, reason: str, otherwise: str, message: str) -> Condition:
     return Condition(type, "True" if good else "False", reason if good else otherwise, message)
+
+
+def _number(count: int, counted: bool) -> str:
+    """For a sentence; empty for none. Where namespaces are hidden it does not tell how many."""
+    return (str(count) if counted else "some") if count else ""
 
 
 def _some(names: list[str], most: int = 5) -> str:

@@ -24,7 +24,8 @@ class Condition(msgspec.Struct, rename="camel"):
 
 
 class TypeView(msgspec.Struct, rename="camel"):
-    """One type in one cluster. `lagSeconds`: since the agent last knew it to be current; null = never."""
+    """One type in one cluster. `lagSeconds`: since the agent last knew it to be current; null = never. Numbers are null
+    for whom namespaces are hidden: they would tell of those."""
 
     type: str
     group: str
@@ -32,8 +33,8 @@ class TypeView(msgspec.Struct, rename="camel"):
     kind: str
     namespaced: bool
     state: str
-    count: int
-    rejected: int
+    count: int | None
+    rejected: int | None
     lag_seconds: float | None
     reason: str
 
@@ -50,7 +51,8 @@ class RejectedView(msgspec.Struct, rename="camel"):
 
 
 class ClusterView(msgspec.Struct, rename="camel"):
-    """`lastSeen`: when the member's API server last answered its agent; null = never."""
+    """`lastSeen`: when the member's API server last answered its agent; null = never. Numbers that
+    would tell of what the scope hides are null."""
 
     name: str
     uid: str | None
@@ -59,17 +61,17 @@ class ClusterView(msgspec.Struct, rename="camel"):
     version: str
     platform: str
     api_server: str
-    nodes: int
-    nodes_ready: int
-    pods: int
-    allocatable: Allocatable
+    nodes: int | None
+    nodes_ready: int | None
+    pods: int | None
+    allocatable: Allocatable | None
     created: str
     last_seen: str | None
     age_seconds: float | None
     stale: bool
     message: str
-    objects: int
-    rejected_objects: int
+    objects: int | None
+    rejected_objects: int | None
     policy_generation: int
     conditions: list[Condition]
     types: list[TypeView]

@@ -19,7 +19,8 @@ class Holder(NamedTuple):
 
 
 def hashed(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    # A header's bytes that are no UTF-8 come as surrogates: unknown like any other wrong token, no failure of ours.
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 async def create(connection: asyncpg.Connection, cluster_id: int) -> str:

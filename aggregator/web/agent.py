@@ -89,6 +89,8 @@ class Edge:
     async def _served(self, request: web.Request, agent: Agent, serve: Serve) -> msgspec.Struct:
         if request.content_type != CONTENT_TYPE:
             raise UnsupportedMediaType(f"a message has the type {CONTENT_TYPE}, not {request.content_type}")
+        if "Content-Encoding" in request.headers:
+            raise UnsupportedMediaType("a message is zstd by its type and takes no Content-Encoding beside it")
         size = request.content_length
         if size is None:
             raise BadRequest("a message states its Content-Length")

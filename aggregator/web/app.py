@@ -21,6 +21,7 @@ def build_app(services: Services) -> web.Application:
         middlewares=[
             middleware.identify,
             middleware.render_errors,
+            middleware.refuse_nul,
             middleware.authenticate(services.identity),
             middleware.limit_requests(),
             long.middleware(),

@@ -16,7 +16,7 @@ from aggregator.rbac.identity import Actor, Identity
 from aggregator.rbac.scope import Scope
 from aggregator.web import errors
 from aggregator.web.keys import ACTOR, REQUEST_ID
-from schema.errors import FleetpediaError, TooManyRequests, Unauthorized
+from schema.errors import BadRequest, FleetpediaError, TooManyRequests, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,14 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return errors.render(request, failure)
 
 
+@web.middleware
+async def refuse_nul(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No name of Kubernetes or of ours holds it, and Postgres takes it in no text."""
+    if "\0" in request.path or "\0" in request.query_string:
+        raise BadRequest("NUL (%00) cannot be in a path or a query parameter; leave it out")
+    return await handler(request)
+
+
 def authenticate(identity: Identity) -> Middleware:
     """Set who asks. /metrics is open on loopback, health everywhere."""
 
@@ -64,7 +72,7 @@ def authenticate(identity: Identity) -> Middleware:
         if request.path in OPEN_PATHS or request.path.startswith(AGENT_PREFIX):
             return await handler(request)
         authorization = request.headers.get("Authorization", "")
-        if not authorization and request.path == "/metrics" and _is_loopback(request.remote):
+        if not authorization and request.path == "/metrics" and _is_local(request):
             request[ACTOR] = LOCAL
             return await handler(request)
         scheme, _, token = authorization.partition(" ")
@@ -132,8 +140,11 @@ def _is_long(request: web.Request) -> bool:
     return request.path == f"{AGENT_PREFIX}directives" or "watch" in request.query
 
 
-def _is_loopback(remote: str | None) -> bool:
+def _is_local(request: web.Request) -> bool:
+    """From this machine itself: what a proxy on it hands on comes from elsewhere."""
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers or request.remote is None:
+        return False
     try:
-        return remote is not None and ipaddress.ip_address(remote).is_loopback
+        return ipaddress.ip_address(request.remote).is_loopback
     except ValueError:
         return False

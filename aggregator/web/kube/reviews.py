@@ -61,7 +61,9 @@ async def answer(request: web.Request, face: Face, target: Target, actor: Actor)
     """Raises BadRequest, TooLarge, UnsupportedMediaType."""
     if (request.content_length or 0) > MAX_BYTES:
         raise TooLarge(f"a review has at most {MAX_BYTES} bytes")
-    data = await request.content.read(MAX_BYTES + 1)
+    data = b""
+    while len(data) <= MAX_BYTES and (chunk := await request.content.read(MAX_BYTES + 1)):
+        data += chunk  # one read gives what has arrived, not the whole
     if len(data) > MAX_BYTES:
         raise TooLarge(f"a review has at most {MAX_BYTES} bytes")
     review = _decoded(request.content_type, data, target.resource)
@@ -137,7 +139,7 @@ def _decoded(content_type: str, data: bytes, resource: str) -> _Review:
     if content_type == "application/json":
         try:
             return msgspec.json.decode(data, type=_Review)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"the review is not valid: {error}") from error
     if content_type != _PROTOBUF:
         raise UnsupportedMediaType(f"a review comes as application/json or {_PROTOBUF}, not {content_type}")

@@ -142,11 +142,12 @@ def _described(request: web.Request, face: Face, target: Target) -> web.Response
         document = _document(face, target)
     body = orjson.dumps(document)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32].upper()}"'
-    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "public", "Content-Type": content_type}
+    # Discovery shows what the caller's scope shows: no shared cache may hand it to somebody else.
+    caching = {"ETag": etag, "Vary": "Accept, Authorization", "Cache-Control": "private, no-cache"}
     known = [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]
     if etag in known or "*" in known:
-        return web.Response(status=304, headers={"ETag": etag, "Vary": "Accept"})
-    return web.Response(body=body, headers=headers)
+        return web.Response(status=304, headers=caching)
+    return web.Response(body=body, headers={**caching, "Content-Type": content_type})
 
 
 def _document(face: Face, target: Target) -> dict[str, Any]:

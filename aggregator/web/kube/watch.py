@@ -33,7 +33,7 @@ from schema.errors import Expired, FleetpediaError, NotFound, Unavailable
 log = logging.getLogger(__name__)
 DEFAULT_SECONDS: Final = 3600.0
 BOOKMARK_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 1.5
 """How often a watch with nothing to send looks whether its client, its type and its scope are still the same."""
 INITIAL_END: Final = {"k8s.io/initial-events-end": "true"}
 
@@ -126,7 +126,7 @@ class _Watch:
                 break
             try:
                 if not pending:
-                    pending = list((await subscription.next(max(0.0, min(deadline - now, LOOK_SECONDS)))).changes)
+                    pending = list((await subscription.next(max(0.0, min(deadline, self.look_at) - now))).changes)
                 if pending:
                     await self._send_events(pending)
                     pending = []

@@ -108,7 +108,7 @@ class Operation:
             raise TooLarge(f"the body has {len(data)} bytes, more than {MAX_BODY}")
         try:
             return msgspec.json.decode(data or b"{}", type=self.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"the body is not what {self.id} takes: {error}") from error
 
 
@@ -117,7 +117,7 @@ def whole_number(query: Mapping[str, str], name: str, default: int, least: int, 
     text = query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or not least <= int(text) <= most:
         raise BadRequest(f"{name}={text!r}: must be a whole number from {least} to {most}")
     return int(text)
 

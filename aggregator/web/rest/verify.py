@@ -47,7 +47,7 @@ def operations(services: Services) -> list[Operation]:
 
     async def get(call: Call) -> Any:
         text = call.path["id"]
-        if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
+        if not text.isascii() or not text.isdigit() or len(text) > 18:
             raise NotFound(f"there is no operation {text}")
         return await shown(int(text))
 

@@ -1,0 +1,168 @@
+"""Whatever comes in, the answer says what was wrong with it: 4xx with a message, never 500."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from yarl import URL
+
+from aggregator.search.page import Place, encode
+from aggregator.search.query import Glob as Text
+from aggregator.search.query import Key, Match, Query
+from schema.wire import CONTENT_TYPE
+from tests.integration.fleet import Fleet
+from tests.integration.rest.conftest import Edge
+
+PODS = "/fleet/api/v1/pods"
+REVIEW = "/fleet/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+PIECES = (
+    *("\0", "\ud7ff", "\uffff", "😀", "٣", "é", "\\", "'", '"', "`", "%", "_", "*", "--", ";", "$1", "{}", "[", "]"),
+    *("(", ")", ",", "=", "!=", "!", " in ", " notin ", "|", "OR", "NOT", "-", ".", ":", "<", "~", "a", "kind:pod"),
+    *("cluster", "fleetpedia.io/cluster", "metadata.cluster", "label.", "9" * 30, "-1", "1e9", "0x1", "\n", "\t", " "),
+)
+
+
+def noise(seed: int, rounds: int) -> Iterator[str]:
+    chosen = random.Random(seed)
+    for _ in range(rounds):
+        yield "".join(chosen.choices(PIECES, k=chosen.randint(1, 7)))
+
+
+async def refused_or_served(edge: Edge, method: str, path: str, body: bytes | None = None, **headers: str) -> int:
+    shown = {"Authorization": f"Bearer {edge.admin}", **headers}
+    async with edge.client.request(method, URL(path, encoded=True), data=body, headers=shown) as answer:
+        content = await answer.read()
+        assert answer.status < 500, (method, path[:200], (body or b"")[:200], content)
+        if answer.status >= 400:
+            assert json.loads(content)["message"], (path, content)
+        return answer.status
+
+
+@pytest.mark.parametrize("name", ["q", "next", "limit", "count", "columns"])
+async def test_noise_in_a_search(edge: Edge, fleet: Fleet, name: str) -> None:
+    for text in noise(1, 120):
+        await refused_or_served(edge, "GET", f"/api/v1/search?{name}={quote(text, safe='')}")
+
+
+@pytest.mark.parametrize(
+    "name", ["labelSelector", "fieldSelector", "limit", "continue", "resourceVersionMatch", "timeout", "includeObject"]
+)
+async def test_noise_in_a_list(edge: Edge, fleet: Fleet, name: str) -> None:
+    for text in noise(2, 120):
+        await refused_or_served(edge, "GET", f"{PODS}?{name}={quote(text, safe='')}")
+
+
+async def test_noise_in_paths(edge: Edge, fleet: Fleet) -> None:
+    places = [
+        *("/fleet/{}", "/fleet/apis/{}/v1/pods", "/fleet/api/v1/namespaces/{}/pods", "/fleet/api/v1/pods/{}"),
+        *("/fleet/clusters/{}/api/v1/pods", "/api/v1/clusters/{}", "/api/v1/clusters/{}/policy"),
+        *("/api/v1/objects/east/core/v1/pods/{}/a", "/api/v1/objects/east/core/v1/pods/-/{}"),
+        "/api/v1/operations/{}",
+    ]
+    for place in places:
+        for text in noise(3, 30):
+            await refused_or_served(edge, "GET", place.format(quote(text, safe="")))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"{PODS}/a%00b"),
+        ("GET", "/fleet/api/v1/namespaces/a%00b/pods"),
+        ("GET", f"{PODS}?fieldSelector=a%00b%3D1"),
+        ("GET", "/api/v1/objects/east/core/v1/pods/a%00/b"),
+        ("GET", "/api/v1/clusters/a%00/policy"),
+        ("DELETE", "/api/v1/tokens/a%00b"),
+        ("DELETE", "/api/v1/clusters/a%00b"),
+        ("POST", "/api/v1/clusters/a%00b/rotate"),
+        ("GET", f"/api/v1/search?limit={'9' * 5000}"),
+    ],
+)
+async def test_nul_and_endless_numbers_are_bad_requests(edge: Edge, fleet: Fleet, method: str, path: str) -> None:
+    assert await refused_or_served(edge, method, path) == 400
+
+
+async def test_an_endless_number_of_an_operation_is_not_found(edge: Edge) -> None:
+    assert await refused_or_served(edge, "GET", f"/api/v1/operations/{'9' * 5000}") == 404
+
+
+@pytest.mark.parametrize(
+    "kubeconfig",
+    [
+        "[" * 3000,
+        "contexts: 2001-13-45",
+        "contexts: 7\ncurrent-context: a",
+        "contexts: [{name: a, context: {cluster: a, user: a}}]\nclusters: 7\nusers: {}\ncurrent-context: a",
+        "contexts: [{name: [a], context: 1}]\ncurrent-context: [a]",
+        "a: &a [1]\nb: &b [*a,*a]\ncontexts: [{name: *b}]\ncurrent-context: x",
+        "\u0000",
+    ],
+)
+async def test_what_is_no_kubeconfig_is_a_bad_request(edge: Edge, kubeconfig: str) -> None:
+    body = json.dumps({"name": "one", "kubeconfig": kubeconfig}).encode()
+    assert (
+        await refused_or_served(edge, "POST", "/api/v1/clusters", body, **{"Content-Type": "application/json"}) == 400
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"name":"\xff"}', b"[" * 50_000, b'{"name":"\\ud800"}', b'{"name":1e999}', b"\0", b"nul"]
+)
+async def test_broken_bodies_are_bad_requests(edge: Edge, body: bytes) -> None:
+    json_type = {"Content-Type": "application/json"}
+    for method, path in (("POST", "/api/v1/clusters"), ("PUT", "/api/v1/policy"), ("POST", "/api/v1/tokens")):
+        assert await refused_or_served(edge, method, path, body, **json_type) == 400
+
+
+async def test_broken_reviews_are_bad_requests(edge: Edge) -> None:
+    for body in (b'{"a":' + b"[" * 30_000, b'{"spec":{"resourceAttributes":{"verb":"\xff"}}}', b"x"):
+        assert await refused_or_served(edge, "POST", REVIEW, body, **{"Content-Type": "application/json"}) == 400
+    chosen = random.Random(4)
+    for _ in range(100):
+        data = b"k8s\0" + bytes(chosen.choices(range(256), k=chosen.randint(0, 40)))
+        await refused_or_served(edge, "POST", REVIEW, data, **{"Content-Type": "application/vnd.kubernetes.protobuf"})
+
+
+async def test_nul_in_a_policy_is_a_bad_request(edge: Edge) -> None:
+    body = json.dumps({"exclude": [{"resources": ["a\0"]}]}).encode()
+    assert await refused_or_served(edge, "PUT", "/api/v1/policy", body, **{"Content-Type": "application/json"}) == 400
+
+
+async def test_a_token_that_is_no_text_is_unknown(edge: Edge) -> None:
+    for path, method in ((PODS, "GET"), ("/agent/v1/session", "POST")):
+        async with edge.client.request(method, path, headers={"Authorization": "Bearer \udcff"}) as answer:
+            assert answer.status in (400, 401)
+
+
+async def test_a_forged_continue_token_is_a_bad_request(edge: Edge, fleet: Fleet) -> None:
+    """Its checksum is no secret: what it holds must be good for the database whoever wrote it."""
+    query = Query(type=("", "v1", "pods"))
+    store = edge.services.catalog.store
+    for key in (Key(2**31, "a", "b", 1), Key(1, "a", "b", -1), Key(1, "a\0", "b", 1), Key(1, "a", "b" * 2500, 1)):
+        token = encode(Place(2**40, 1, key), query, store)
+        assert await refused_or_served(edge, "GET", f"{PODS}?limit=1&continue={token}") == 400
+    other = Query(Match("name", (Text.literal("x"),)), ("", "v1", "pods"))
+    assert (
+        await refused_or_served(
+            edge, "GET", f"{PODS}?limit=1&continue={encode(Place(1, 1, Key(1, '', '', 1)), other, store)}"
+        )
+        == 400
+    )
+
+
+async def test_a_message_in_a_second_wrapping_is_refused_unread(edge: Edge) -> None:
+    """A few hundred bytes of deflate are gigabytes: the Content-Length that was checked would say nothing."""
+    credential = (await edge.post("/api/v1/clusters", {"name": "one"}, status=201))["token"]
+    headers = {"Authorization": f"Bearer {credential}", "Content-Type": CONTENT_TYPE, "Content-Encoding": "deflate"}
+    async with edge.client.post("/agent/v1/push", data=zlib.compress(bytes(1 << 20)), headers=headers) as answer:
+        assert answer.status == 415
+
+
+async def test_many_wildcards_do_not_hold_up_the_loop(edge: Edge, fleet: Fleet) -> None:
+    for text in ("cluster:" + "*" * 2000 + "x", "kind:" + "*" * 2000 + "x", "cluster:" + "*e*a" * 300):
+        await refused_or_served(edge, "GET", f"/api/v1/search?q={quote(text)}")
