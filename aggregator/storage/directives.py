@@ -37,7 +37,7 @@ async def add(connection: asyncpg.Connection, cluster_id: int, kind: str, args: 
 
 
 async def take(connection: asyncpg.Connection, cluster_id: int, limit: int = 20) -> list[Directive]:
-    """Directives that this session has not been given yet, oldest first."""
+    """Directives that this session has not been given yet (or a minute ago without a result), oldest first."""
     rows = await connection.fetch(_TAKE, cluster_id, limit)
     found = [Directive(row["id"], row["kind"], msgspec.json.decode(row["args"])) for row in rows]
     return sorted(found, key=lambda directive: directive.id)
@@ -70,9 +70,12 @@ _SAME = """
 select id from fleet.directive
  where cluster_id = $1 and kind = $2 and args = $3 and finished is null and taken is null limit 1"""
 _ADD = "insert into fleet.directive (cluster_id, kind, args) values ($1, $2, $3) returning id"
+# The answer that carried a directive may have been lost: what is not finished is offered again after a while. An agent
+# knows what it works on by the id.
 _OPEN = """
 d.cluster_id = $1 and d.finished is null
-  and (d.taken is null or d.taken < (select opened from fleet.session where cluster_id = $1))"""
+  and (d.taken is null or d.taken < (select opened from fleet.session where cluster_id = $1)
+       or d.taken not between now() - interval '60 seconds' and now())"""
 _WAITING = f"select exists (select from fleet.directive d where {_OPEN})"
 _TAKE = f"""
 update fleet.directive set taken = now()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Final
+
+import asyncpg
 
 from aggregator.storage import types
 from aggregator.storage.pool import Database
@@ -30,7 +33,10 @@ class Maintenance:
         self._width = min(max(10, self._retention // PARTITIONS), 86_400)
 
     async def prepare(self) -> None:
-        """Make sure that new changes have their partition. Raises Unavailable."""
+        """Have partitions for new changes where that can be; without, changes go into the default partition."""
+        await _survived("a new partition of the change log", self._make_partitions())
+
+    async def _make_partitions(self) -> None:
         await self._database.writers.execute("select fleet.make_change_partitions($1, $2)", self._width, AHEAD)
 
     async def run(self) -> None:
@@ -44,15 +50,14 @@ class Maintenance:
             except TimeoutError:
                 pass
             self._sweep_wanted.clear()
-            try:
-                await self.sweep()
-                if loop.time() - trimmed >= self._width / 4:
-                    await self.prepare()
-                    await self.trim()
-                    await self.clear_bookkeeping()
+            await _survived("the sweep", self.sweep())
+            if loop.time() - trimmed >= self._width / 4:
+                # Each by itself: a log that finds no new partition must be trimmed all the same.
+                whole = await _survived("a new partition of the change log", self._make_partitions())
+                whole &= await _survived("trimming the change log", self.trim())
+                whole &= await _survived("clearing the bookkeeping", self.clear_bookkeeping())
+                if whole:
                     trimmed = loop.time()
-            except Unavailable as error:
-                log.warning("maintenance waits: %s", error)
 
     async def sweep(self) -> int:
         """Clear out all types that are gone or excluded; how many types that were."""
@@ -86,6 +91,19 @@ class Maintenance:
             (_CLEAR_OPERATIONS, KEEP_OPERATIONS_DAYS),
         ):
             await self._database.writers.execute(statement, days, STEP_ROWS)
+
+
+async def _survived(what: str, step: Awaitable[object]) -> bool:
+    """Whether `step` went well. No error of the database may end the process: what it stops is done the next time."""
+    try:
+        await step
+    except Unavailable as error:
+        log.warning("maintenance: %s waits: %s", what, error)
+        return False
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
+        log.exception("maintenance: %s failed; trying again later", what)
+        return False
+    return True
 
 
 _EXPIRE_DIRECTIVES = """

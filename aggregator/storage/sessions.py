@@ -178,13 +178,15 @@ _FACTS = "update fleet.cluster set facts = $2, agent_seen = now(), member_seen =
 # Every new session has the newest policy: what asked for one is done.
 _RELOADED = """
 update fleet.directive set finished = now() where cluster_id = $1 and kind = 'reload' and finished is null"""
+# A member_seen in the future (the clock was set back) must not make a member that is away look present until then.
 _BEAT = """
 with session as (
   update fleet.session set buffered = $3, buffered_bytes = $4, lineage = greatest(lineage, $8::bigint)
    where cluster_id = $1 and epoch = $2 returning cluster_id
 )
 update fleet.cluster c
-   set agent_seen = now(), member_seen = greatest(c.member_seen, now() - make_interval(secs => $5)),
+   set agent_seen = now(), member_seen = greatest(
+         case when c.member_seen <= now() then c.member_seen end, now() - make_interval(secs => $5)),
        facts = coalesce($6, c.facts), message = $7
   from session, fleet.store
  where c.id = session.cluster_id

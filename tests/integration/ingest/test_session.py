@@ -191,6 +191,13 @@ async def test_a_heartbeat_never_takes_life_back(member: Member, database: Datab
     assert await database.readers.fetchval("select member_seen from fleet.cluster") == before
 
 
+async def test_a_clock_that_was_set_back_does_not_keep_a_member_alive(member: Member, database: Database) -> None:
+    await database.writers.execute("update fleet.cluster set member_seen = now() + interval '1 hour'")
+    await member.ingest.sessions.heartbeat(member.agent, Heartbeat(member.epoch, 300.0, message="no answer"))
+    age = await database.readers.fetchval("select extract(epoch from now() - member_seen)::int from fleet.cluster")
+    assert 299 <= age <= 320
+
+
 async def test_a_backup_from_after_the_hello_is_seen_as_a_rewind(member: Member, database: Database) -> None:
     await member.open(lineage=10)
     await member.ingest.sessions.heartbeat(member.agent, Heartbeat(member.epoch, 0.0, lineage=14))

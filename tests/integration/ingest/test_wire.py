@@ -155,3 +155,17 @@ async def test_a_new_session_gets_unfinished_directives_again(client: Client) ->
             _, data = await client.post("directives", pack(DirectivesRequest(welcome.epoch, wait=0.0)))
             found += [directive.id for directive in unpack(data, Directives).directives]
         assert found == [id]  # the reload is done by the new session itself
+
+
+async def test_a_directive_whose_answer_was_lost_is_offered_again(client: Client) -> None:
+    welcome = await client.open()
+    database = client.ingest.database
+    async with database.writers.transaction() as connection:
+        id = await directives.add(connection, client.cluster_id, "verify", {"types": ["pods"]})
+    found = []
+    for age in (0, 30, 61):
+        await database.writers.execute("update fleet.session set opened = opened - interval '1 hour'")
+        await database.writers.execute("update fleet.directive set taken = taken - make_interval(secs => $1)", age)
+        _, data = await client.post("directives", pack(DirectivesRequest(welcome.epoch, wait=0.0)))
+        found.append([directive.id for directive in unpack(data, Directives).directives])
+    assert found == [[id], [], [id]]

@@ -55,6 +55,26 @@ async def test_what_is_older_than_the_retention_goes_and_raises_the_floor(databa
     assert len((await feed.read(9, feed.cursor)).changes) == 6
 
 
+async def test_a_refusal_of_the_database_does_not_end_maintenance(database: Database) -> None:
+    """The clock was set back: rows of the future lie in the default partition, and no partition can be made there."""
+    await database.writers.execute(_WRITE, 25.0, 1)
+    await database.writers.execute(_WRITE, -500.0, 4)
+    wanted = asyncio.Event()
+    wanted.set()
+    maintenance = Maintenance(database, wanted, retention=60)
+    await maintenance.prepare()
+    assert await database.readers.fetch(_PARTITIONS) == []
+    running = asyncio.create_task(maintenance.run())
+    try:
+        async with asyncio.timeout(20):
+            while await database.readers.fetchval("select count(*) from fleet.change") > 1:
+                assert not running.done()
+                await asyncio.sleep(0.02)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_directives_that_nobody_fetches_are_closed(database: Database) -> None:
     await database.writers.execute("insert into fleet.cluster (name) values ('one')")
     await database.writers.execute(

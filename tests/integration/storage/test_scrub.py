@@ -60,6 +60,7 @@ async def test_rows_as_the_agent_sent_them_are_right(member: Member, database: D
         ("fingerprint = 5", "fingerprint"),
         ("bucket = (bucket + 1) % 256", "bucket"),
         ("body = '\\x00'", "body"),
+        ("body = '\\x28b52ffde0ffffffffffffff0f'", "body"),  # a frame that claims an exabyte
         ("object = jsonb_set(object, '{data,k}', '\"evil\"')", "object"),
         ("fields = '{a=b}'", "fields"),
     ],
@@ -78,6 +79,12 @@ async def test_any_column_changed_by_hand_is_found_and_marked(
         await database.writers.execute("delete from fleet.object where fingerprint = 0")
     [subject] = await scrub.subjects(database.readers)
     assert [found async for found in scrub.differences(database, subject) if found] == []
+
+
+async def test_a_row_that_hides_what_jsonb_cannot_hold_is_found_alone(member: Member, database: Database) -> None:
+    await database.writers.execute("update fleet.object set lossy = false where name = 'odd'")
+    assert await scrub.Scrub(database, Metrics()).once() == 1
+    assert await database.readers.fetchval("select name from fleet.object where fingerprint = 0") == "odd"
 
 
 async def test_the_resent_object_heals_the_row_and_no_other(member: Member, database: Database) -> None:
