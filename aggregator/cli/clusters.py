@@ -14,7 +14,7 @@ from aggregator.cli import output
 from aggregator.cli.connection import connect, local_folder, warn
 from aggregator.cli.output import Column, Record
 from aggregator.client import ApiError, Client, segment
-from schema.errors import BadRequest, Unprocessable
+from schema.errors import BadRequest, NotBuilt, Unprocessable
 
 PATH = "/api/v1/clusters"
 
@@ -94,9 +94,7 @@ def add(options: argparse.Namespace) -> int:
 
 
 def apply(options: argparse.Namespace) -> int:
-    raise Unprocessable(
-        "clusters apply is reserved (issue 5); use `clusters add` or `clusters manifest` for each cluster"
-    )
+    raise NotBuilt("clusters apply is not built yet; use `clusters add` or `clusters manifest` for each cluster")
 
 
 def manifest(options: argparse.Namespace) -> int:
