@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -163,6 +163,11 @@ class Catalog:
         merged = [self._merged(type_id, clusters) for type_id, clusters in by_type.items()]
         self.types = MappingProxyType({entry.key: entry for entry in merged})
         self.type_by_id = MappingProxyType({entry.id: entry for entry in merged})
+
+    def narrowed(self, entry: TypeEntry, cluster_ids: Collection[int]) -> TypeEntry | None:
+        """`entry` as if only these clusters were there; None where none of them has the type."""
+        found = {id: member for id, member in entry.clusters.items() if id in cluster_ids}
+        return self._merged(entry.id, found) if found else None
 
     def _merged(self, type_id: int, clusters: dict[int, ClusterTypeEntry]) -> TypeEntry:
         # Where the policy excludes the type, or it is gone, its definition may be empty: it has no vote.

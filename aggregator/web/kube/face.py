@@ -75,6 +75,12 @@ class Face:
         return served
 
     def _served(self, entry: TypeEntry) -> FaceType | None:
+        if self.scope.clusters and self.cluster is None:
+            # Columns, and which kind is the common one, must not come from clusters that the scope hides.
+            narrowed = self.catalog.narrowed(entry, {cluster.id for cluster in self.clusters()})
+            if narrowed is None:
+                return None
+            entry = narrowed
         if not self.scope.allows_type(entry.definition):
             return None
         if self.cluster is not None:
