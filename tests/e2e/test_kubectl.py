@@ -183,8 +183,8 @@ def test_sort_by_orders_over_clusters(reader: Reader) -> None:
 
 @pytest.mark.parametrize("size", ["1", "3", "500", "0"])
 def test_any_chunk_size_prints_the_same(reader: Reader, size: str) -> None:
-    result = reader.get("configmaps", "-A", "--chunk-size", size)
-    assert places(result) == reader.expected(listed("/api/v1/configmaps"))
+    result = reader.get("pods", "-n", "world", "--chunk-size", size)
+    assert places(result, "world") == reader.expected(listed(PODS))
 
 
 def test_get_all_prints_every_type_of_the_category(reader: Reader) -> None:
