@@ -281,7 +281,7 @@ def test_a_removed_cluster_leaves_nothing_behind(serving: Production, two_planes
         left = serving.sql(f'select count(*) from fleet."{table}" where "{column}" = $1', identity)[0][0]
         if table.startswith("change"):
             # That it was removed stays in the log, what it held does not.
-            removed = f"select count(*) from fleet.\"{table}\" where \"{column}\" = $1 and op = 'cluster-removed'"
+            removed = f'select count(*) from fleet."{table}" where "{column}" = $1 and op = \'cluster-removed\''
             left -= serving.sql(removed, identity)[0][0]
         elif table == "operation":
             continue  # who did what to it is kept
