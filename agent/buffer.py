@@ -82,11 +82,13 @@ class Buffer:
             self._urgent = True
             self._changed.set()
 
-    def forget(self, type_id: int) -> None:
-        """Drop what is buffered of a type that is to be swept."""
+    async def forget(self, type_id: int) -> None:
+        """Drop what is buffered of a type that is to be swept or begins anew."""
         for slot in [slot for slot in self._deltas if slot[0][0] == type_id]:
             self._drop(slot)
         self._marks.pop(type_id, None)
+        # Where nothing is left, nothing is taken any more: who waits for room would wait for a mark of some idle type.
+        await self._notify()
 
     async def take(self, max_deltas: int, max_bytes: int) -> tuple[list[Delta], list[Mark]]:
         """Wait for something to send, then hand it over; it counts as in flight until `committed`."""

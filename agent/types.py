@@ -212,6 +212,8 @@ class Types:
                 self.running[key] = replace(running, type=type)
                 return
             await self._stop(key)
+            # What was in flight may have been committed since the answer: a store that was empty then is not any more.
+            stored = msgspec.structs.replace(stored, objects=max(1, stored.objects))
         if stored.resource_version and self._session.distrust and self._session.lineage.counter is not None:
             # Should this process die before it has compared, the next one's Lease would vouch for a stale version.
             self._session.buffer.mark(stored.id, "", shape=stored.shape)
@@ -223,7 +225,7 @@ class Types:
         running = self.running.pop(key)
         running.task.cancel()
         await asyncio.gather(running.task, return_exceptions=True)
-        self._session.buffer.forget(running.reflector.id)
+        await self._session.buffer.forget(running.reflector.id)
         await self._session.buffer.drained(running.reflector.id)
 
 

@@ -98,8 +98,9 @@ class GoneType(msgspec.Struct, array_like=True):
 
 
 class Announce(msgspec.Struct, omit_defaults=True):
-    """`complete`: discovery answered for everything, so types of the store that are neither here nor in `gone` are
-    reported back in `Announced.unknown` and the agent decides (traps 18)."""
+    """`complete`: discovery answered for everything. Types of the store that are neither here nor in `gone` are
+    reported back in `Announced.unknown` either way: one APIService that is down for good must not keep every ghost
+    alive. The agent decides, by a proof for each (traps 18)."""
 
     epoch: int
     types: list[AnnouncedType]

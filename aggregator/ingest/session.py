@@ -99,9 +99,7 @@ class Sessions:
             await sessions.lock(connection, agent.cluster_id, announce.epoch)
             await storage.set_gone(connection, agent.cluster_id, announce.gone)
             stored = await storage.announce(connection, agent.cluster_id, [a.type for a in announce.types])
-            unknown = []
-            if announce.complete:
-                unknown = await storage.unknown(connection, agent.cluster_id, known + gone)
+            unknown = await storage.unknown(connection, agent.cluster_id, known + gone)
             await connection.execute("select pg_notify('fleet_catalog', '')")
         if gone:
             log.info("cluster %s: %d types are gone or excluded", agent.cluster, len(gone))

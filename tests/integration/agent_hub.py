@@ -214,7 +214,7 @@ class AgentHub:
             for id, held in self.types.items()
             if id not in seen and not held.gone
         ]
-        return wire.Announced(stored, unknown if announce.complete else [])
+        return wire.Announced(stored, unknown)
 
     def _id(self, type: ResourceType) -> int:
         key = (type.group, type.version, type.resource)

@@ -11,9 +11,11 @@ import pytest
 import zstandard
 
 from schema.policy import Policy, Rule
+from schema.resource import ResourceType
+from simulator.faults import Fault
 from simulator.fleet import Fleet
 from tests.integration.agent.agents import agent, config_map, stored, versions
-from tests.integration.agent_hub import AgentHub
+from tests.integration.agent_hub import AgentHub, TypeRows
 
 CANARY = "c4n4ry-b1rd-9f3"
 
@@ -86,6 +88,43 @@ async def test_a_crd_comes_back_after_it_was_gone(fleet: Fleet, hub: AgentHub) -
             member.delete("space.example", "rockets", f"life-{life}", "default")
             member.delete("apiextensions.k8s.io", "customresourcedefinitions", "rockets.space.example")
             await hub.until(lambda: not hub.rows("rockets.space.example"), 5)
+
+
+async def test_what_was_in_flight_when_the_columns_changed_leaves_no_ghost(fleet: Fleet, hub: AgentHub) -> None:
+    """The store is empty when the new shape is announced, and not any more when the type begins anew."""
+    member = fleet["sim-1"]
+    member.create(crd())
+    key = ("space.example", "v1", "rockets")
+    async with agent(hub, fleet.kubeconfig) as running:
+        await hub.until(lambda: hub.in_sync() and hub.named("rockets.space.example").state == "Synced", 30)
+        types = running._types
+        assert types is not None
+        reflector = types.running[key].reflector
+        hub.gate.clear()
+        member.create(rocket("ariane"))
+        await hub.until(lambda: types._session.buffer._flying[reflector.id] == 1, 5, "in flight")
+        member.update(crd([{"name": "Stages", "type": "integer", "jsonPath": ".spec.stages"}]))
+        await hub.until(lambda: key not in types.running, 20, "the old reflector has ended")
+        member.delete("space.example", "rockets", "ariane", "default")
+        hub.gate.set()
+        await hub.until(lambda: key in types.running and types.running[key].reflector.status.state == "Synced", 10)
+        await hub.until(lambda: not hub.rows("rockets.space.example"), 5, "no ghost")
+
+
+async def test_a_type_that_went_unseen_is_swept_though_another_group_fails(
+    fleet: Fleet, hub: AgentHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent(hub, fleet.kubeconfig):
+        await hub.until(hub.in_sync, 30)
+    monkeypatch.setattr("agent.types.ABSENT_SECONDS", 0.3)
+    monkeypatch.setattr("agent.types.IDLE_SECONDS", 0.3)
+    ghosts = TypeRows(ResourceType("old.io", "v1", "ghosts", "Ghost", True), resource_version="1", state="Synced")
+    hub.types[1000] = ghosts
+    fleet.faults.begin(Fault("stale_discovery", "sim-1", group="apps"))
+    async with agent(hub, fleet.kubeconfig):
+        await hub.until(lambda: ghosts.gone, 20, "swept")
+        assert not hub.announces[-1].complete
+        assert not hub.named("deployments.apps").gone
 
 
 async def test_another_version_of_a_type_takes_its_place(fleet: Fleet, hub: AgentHub) -> None:

@@ -114,6 +114,17 @@ async def test_full_means_wait() -> None:
     await asyncio.wait_for(waiting, 1)
 
 
+async def test_room_that_a_forgotten_type_leaves_is_told() -> None:
+    """Nothing is left to be taken, so no commit would wake who waits."""
+    buffer = Buffer(max_objects=2, max_bytes=1 << 20)
+    buffer.put(upsert("a"))
+    buffer.put(upsert("b"))
+    waiting = asyncio.create_task(buffer.room())
+    await asyncio.sleep(0)
+    await buffer.forget(1)
+    await asyncio.wait_for(waiting, 1)
+
+
 async def test_bytes_are_bounded_too() -> None:
     buffer = Buffer(max_objects=100, max_bytes=2000)
     buffer.put(upsert("a", body=b"x" * 3000))
@@ -177,7 +188,7 @@ async def test_forget_drops_a_type_only() -> None:
     buffer.put(Reject(1, "ns", "r", "u", 0, 0, "bad", 0.0))
     buffer.put(upsert("a", type=2))
     buffer.mark(1, "7")
-    buffer.forget(1)
+    await buffer.forget(1)
     deltas, marks = await buffer.take(10, 1 << 20)
     assert [delta.type for delta in deltas] == [2]
     assert marks == []
