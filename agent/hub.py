@@ -65,7 +65,11 @@ class Hub:
             body = await answer.read()
             if answer.status != 200:
                 raise _error(answer.status, body, answer.headers.get("Retry-After"), url)
-            return wire.unpack(body, kind)
+            try:
+                return wire.unpack(body, kind)
+            except (errors.BadRequest, errors.TooLarge) as error:
+                # The aggregator did not answer so; nothing is said about what we sent.
+                raise errors.Unavailable(f"{url}: the answer cannot be read: {error.message}") from error
 
 
 class _Failure(msgspec.Struct):
@@ -87,6 +91,8 @@ _KINDS: Final[tuple[type[errors.FleetpediaError], ...]] = (
     errors.TooManyRequests,
     errors.Unavailable,
 )
+_OURS: Final = (errors.Fenced, errors.BadRequest)
+"""Only by the aggregator's own word. A proxy's 400 is weather: by ours, an object is set aside."""
 
 
 def _error(status: int, body: bytes, retry_after: str | None, url: str) -> errors.FleetpediaError:
@@ -99,7 +105,7 @@ def _error(status: int, body: bytes, retry_after: str | None, url: str) -> error
         return errors.Gap(message, acked=failure.details["acked"])
     kind: type[errors.FleetpediaError] = errors.Unavailable
     for one in _KINDS:
-        if one.status == status and (one.reason == failure.reason or one is not errors.Fenced):
+        if one.status == status and (one.reason == failure.reason or one not in _OURS):
             kind = one
             break
     try:

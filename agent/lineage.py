@@ -26,19 +26,22 @@ SIGHT_SECONDS: Final = 5.0
 
 
 class Lineage:
-    """`counter` is None where there is no Lease; `made`: this start found none, so nobody vouches for the past."""
+    """`counter` is None where there is no Lease; `made`: one was made anew or had gone back, so nobody vouches for the
+    past; `broken`: that was found at the last `begin`, so what this process has seen itself means nothing either."""
 
     def __init__(self, kube: Kube, instance: str, allowed: bool) -> None:
         self._kube, self._instance, self._allowed = kube, instance, allowed
         self.counter: int | None = None
-        self.made = False
-        self._begun = False
+        self.made = self.broken = False
 
     async def begin(self) -> int | None:
-        """Raise the counter, once per process. Raises KubeError where the member cannot say."""
-        if self._allowed and not self._begun:
-            self.counter = await self._raise()
-            self._begun = True
+        """Raise the counter at the begin of each session. Raises KubeError where the member cannot say.
+
+        A process that is between sessions, paused or standing by does not see a restore: the Lease tells of it."""
+        if self._allowed:
+            before, self.counter = self.counter, await self._raise()
+            self.broken = before is not None and (self.counter is None or self.counter <= before)
+            self.made |= self.broken
         return self.counter
 
     async def renew(self) -> None:
@@ -53,10 +56,6 @@ class Lineage:
                     self.counter = await self._write(found)
             except KubeError as error:
                 log.info("the lease is not renewed", extra={"reason": error.message})
-
-    def forget(self) -> None:
-        """The member was rewound: the next session begins with what its Lease says now."""
-        self._begun = False
 
     async def doubt(self, path: str, version: str, gap: float | None = None) -> str:
         """Why `version` of the list at `path` must not be resumed from; empty where it may.

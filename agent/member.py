@@ -23,7 +23,7 @@ from agent.heartbeat import Heart
 from agent.hub import Hub
 from agent.kube import Kube
 from agent.kubeconfig import load
-from agent.lineage import Lineage
+from agent.lineage import SIGHT_SECONDS, Lineage
 from agent.metrics import Metrics, Sample
 from agent.proof import prove
 from agent.push import Push, SessionLost
@@ -132,7 +132,7 @@ class Member:
             case SessionEnd() | SessionLost():
                 log.info("session ends", extra={"reason": str(error)})
                 if isinstance(error, Rewound):
-                    lineage.forget()
+                    lineage.made = True  # whatever the counter will say: nobody vouches for the past
                     self._sure.types.clear()
                 return max(getattr(error, "pause", 0.0), pause)
             case Fenced():
@@ -162,6 +162,8 @@ class Member:
         self._session, self.trouble = session, ""
         heart: Heart
         if session.welcome.paused:
+            if lineage.counter is None:
+                self._sure.types.clear()  # without watches nobody sees the member go away and come back as another
             heart = Heart(session, facts, None, None)
             async with asyncio.TaskGroup() as group:
                 group.create_task(heart.run())
@@ -180,13 +182,18 @@ class Member:
             group.create_task(lineage.renew())
 
     async def _open(self, kube: Kube, hub: Hub, lineage: Lineage, facts: FactFinder) -> Session:
+        if lineage.counter is None and time.monotonic() - kube.seen > SIGHT_SECONDS:
+            self._sure.types.clear()  # between two sessions nobody else would notice that it was away
         namespace = msgspec.json.decode(await kube.get(KUBE_SYSTEM), type=_Namespace)
+        counter = await lineage.begin()
+        if lineage.broken:
+            self._sure.types.clear()
         hello = Hello(
             WIRE_VERSION,
             VERSION,
             self._instance,
             namespace.metadata.uid,
-            await lineage.begin(),
+            counter,
             await facts.begin(),
         )
         welcome = await hub.call("session", hello, Welcome)

@@ -19,7 +19,7 @@ import msgspec
 from agent import errors
 from agent.backoff import Backoff
 from agent.compare import Comparison
-from agent.errors import Forbidden, Gone, KubeError, NotFound, Throttled
+from agent.errors import Forbidden, Gone, KubeError, NotFound, Oversized, Throttled
 from agent.kube import Event, Watch
 from agent.session import Rewound, Session, key_of
 from agent.slim import Slimmer, Unreadable, version_of
@@ -55,6 +55,7 @@ class Reflector:
         self._wanted = ""
         self._broken_at: float | None = None
         """time.monotonic when the member was last seen before the watch broke by an error."""
+        self._was_sure = False
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._backoff = Backoff(0.2, 30.0)
@@ -77,8 +78,15 @@ class Reflector:
         """The member answers again; `seen`: time.monotonic at which it last had. Its old connections are dead."""
         self._wake.set()
         if self._watch and self._watch_since < seen:
-            self._broken_at = seen if self._broken_at is None else self._broken_at
+            if self._broken_at is None:
+                self._doubtful(seen)
             self._watch.close()
+
+    def _doubtful(self, seen: float) -> None:
+        """Until it is known that the member is the one that was seen last, a later session may not be sure either."""
+        self._broken_at = seen
+        self._was_sure = key_of(self.type) in self._session.sure.types
+        self._session.sure.types.discard(key_of(self.type))
 
     async def run(self) -> None:
         """Ends by cancellation, or with Fenced."""
@@ -92,6 +100,8 @@ class Reflector:
                     if reason == "rewound" and self._session.lineage.counter is not None:
                         raise Rewound("the member was restored from a backup")
                     self._broken_at = None
+                    if not reason and self._was_sure:
+                        self._session.sure.types.add(key_of(self.type))
                 if reason:
                     await self._sync(reason)
                     reason = ""
@@ -103,6 +113,8 @@ class Reflector:
             except (KubeError, FleetpediaError, OSError) as error:
                 if isinstance(error, Fenced):
                     raise
+                if isinstance(error, Oversized) and reason == "":
+                    reason = "oversized"  # the same version would bring the same event, for ever; a list goes past it
                 await self._after(error)
 
     # -- in sync --------------------------------------------------------------------------------------------------
@@ -235,7 +247,7 @@ class Reflector:
         elif isinstance(error, NotFound) or self.failures >= FAILURES_SHOWN:
             self.status.set("Failed", message)
         if isinstance(error, KubeError) and not isinstance(error, (Forbidden, Throttled)) and self._broken_at is None:
-            self._broken_at = self._session.kube.seen
+            self._doubtful(self._session.kube.seen)
         level = logging.WARNING if self.failures in (1, FAILURES_SHOWN) else logging.DEBUG
         log.log(level, "type fails", extra={"type": self.type.name, "reason": message, "pause": round(pause, 2)})
         await self._wait(pause)

@@ -159,3 +159,67 @@ async def test_a_refused_credential_is_waited_out(fleet: Fleet, hub: AgentHub, m
     hub.faults["session"] = [lambda: no]
     async with agent(hub, fleet.kubeconfig):
         await hub.until(hub.in_sync, 30)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_member_that_nobody_watched_is_compared_before_it_is_believed(
+    fleet: Fleet, hub: AgentHub, monkeypatch: pytest.MonkeyPatch, paused: bool
+) -> None:
+    """Without a Lease only sight vouches for it: out of sight between two sessions it may have been restored."""
+    monkeypatch.setattr("agent.member.SIGHT_SECONDS", 60.0 if paused else 0.5)
+    async with agent(hub, fleet.kubeconfig) as running:
+        await hub.until(hub.in_sync, 30)
+        hub.policy_generation += 1
+        if paused:
+            hub.paused = True
+            await hub.until(lambda: len(hub.hellos) == 2, 10)
+            hub.paused = False
+        else:
+            fleet.faults.begin(Fault("down", "sim-1"))
+            await hub.until(lambda: hub.troubles, 20, "the session ended while the member was away")
+            await asyncio.sleep(0.6)
+            fleet.faults.clear()
+        sessions = 3 if paused else 2
+        await hub.until(lambda: len(hub.hellos) == sessions and running.ready, 20, "a new session")
+        assert running._types is not None
+        compared = running.metrics.value("fleetpedia_resync_total", reason="no-lease")
+        assert compared == len(running._types.reflectors)
+
+
+async def test_a_watch_that_broke_is_doubted_by_the_next_session_too(fleet: Fleet, hub: AgentHub) -> None:
+    async with agent(hub, fleet.kubeconfig) as running:
+        await hub.until(hub.in_sync, 30)
+        assert running._types is not None
+        reflectors = running._types.reflectors
+        for reflector in reflectors:
+            reflector._doubtful(0.0)
+        before = running.metrics.value("fleetpedia_resync_total", reason="no-lease")
+        assert not (await hub.order("reload")).error
+        await hub.until(lambda: len(hub.hellos) == 2 and running.ready, 20)
+        assert running.metrics.value("fleetpedia_resync_total", reason="no-lease") == before + len(reflectors)
+
+
+async def test_a_proxys_bad_request_sets_no_object_aside(fleet: Fleet, hub: AgentHub) -> None:
+    async with agent(hub, fleet.kubeconfig):
+        await hub.until(hub.in_sync, 30)
+        hub.faults["push"] = [
+            lambda: web.Response(status=400, text="<html>Bad Request</html>"),
+            lambda: web.Response(status=200, text="<html>Please log in</html>"),
+        ] * 2
+        fleet["sim-1"].create(config_map("behind-the-proxy"))
+        await hub.until(lambda: not hub.faults["push"] and same(hub, fleet), 20, "stored")
+        assert ("default", "behind-the-proxy") in hub.rows("configmaps")
+        assert len(hub.hellos) == 1
+
+
+async def test_an_event_that_is_too_long_is_gone_past_by_a_list(
+    fleet: Fleet, hub: AgentHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent(hub, fleet.kubeconfig):
+        await hub.until(hub.in_sync, 30)
+        monkeypatch.setattr("agent.kube.MAX_EVENT_BYTES", 20_000)
+        fleet["sim-1"].cut_watches()
+        fleet["sim-1"].create(config_map("long", data="x" * 50_000))
+        await hub.until(lambda: ("default", "long") in hub.rows("configmaps"), 20, "the long one")
+        fleet["sim-1"].create(config_map("short"))
+        await hub.until(lambda: ("default", "short") in hub.rows("configmaps"), 20, "the watch goes on")

@@ -283,3 +283,21 @@ async def test_a_list_version_below_the_stored_one_is_a_rewind(now: str, stored:
     async with server(answer) as client:
         assert await Lineage(client, "me", allowed=False).doubt("/api/v1/pods", stored) == doubt
         assert await Lineage(client, "me", allowed=False).doubt("/api/v1/pods", stored, gap=60) == "out-of-sight"
+
+
+async def test_a_restore_between_two_sessions_is_told_by_the_lease() -> None:
+    held = {"counter": 4}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            held["counter"] = (await request.json())["spec"]["leaseTransitions"]
+        return web.json_response({"spec": {"leaseTransitions": held["counter"]}})
+
+    async with server(answer) as client:
+        lineage = Lineage(client, "me", allowed=True)
+        assert [await lineage.begin(), lineage.broken, lineage.made] == [5, False, False]
+        held["counter"] = 8  # another agent of the member had its turn
+        assert [await lineage.begin(), lineage.broken, lineage.made] == [9, False, False]
+        held["counter"] = 8  # the backup is from before this session
+        assert [await lineage.begin(), lineage.broken, lineage.made] == [9, True, True]
+        assert [await lineage.begin(), lineage.broken, lineage.made] == [10, False, True]
