@@ -67,7 +67,7 @@ async def test_the_log_is_read_in_its_order_without_a_sort(filled: Database) -> 
 async def test_a_batch_is_planned_by_key_though_the_table_is_empty(database: Database) -> None:
     """The plans inside fleet.apply_batch are made once; made on an empty table they must not be scans of it."""
     async with database.writers.acquire() as connection:
-        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
+        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"):
             configured = await connection.fetchval(
                 "select proconfig from pg_proc where oid = 'fleet.apply_batch'::regproc"
             )
