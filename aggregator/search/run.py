@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from zstandard import frame_content_size
+
 from aggregator.rbac.scope import Scope
 from aggregator.search import page
 from aggregator.search.compile import Selection, compile_query, supported_fields
@@ -22,6 +24,8 @@ from schema.errors import BadRequest, Expired, TooNew, Unavailable
 MAX_PAGE_ROWS: Final = 10_000
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 """Of compressed bodies; a page ends early there, with a token."""
+MAX_WHOLE_BYTES: Final = 64 * 1024 * 1024
+"""Of the same bodies as they are served: what compresses well must not fill the memory either."""
 MAX_STREAMS: Final = 4
 """Lists without limit at a time: each holds a connection of the readers."""
 STREAM_WAIT: Final = 10.0
@@ -174,13 +178,15 @@ class _Collected:
 
 
 async def _collect(chunks: objects.Chunks, limit: int) -> _Collected:
-    """At most `limit` rows and MAX_PAGE_BYTES of bodies, at least one row where there is one."""
+    """At most `limit` rows, MAX_PAGE_BYTES and MAX_WHOLE_BYTES of bodies; at least one row where there is one."""
     rows: list[Row] = []
-    size = 0
+    size = whole = 0
     while chunk := await chunks.next():
         for row in chunk:
-            size += len(row.body or b"")
-            if rows and (len(rows) >= limit or size > MAX_PAGE_BYTES):
+            if row.body:
+                size += len(row.body)
+                whole += frame_content_size(row.body)
+            if rows and (len(rows) >= limit or size > MAX_PAGE_BYTES or whole > MAX_WHOLE_BYTES):
                 return _Collected(rows, more=True)
             rows.append(row)
     return _Collected(rows, more=False)

@@ -35,6 +35,8 @@ class HealthServices(Protocol):
 
 
 def routes(services: HealthServices) -> list[web.RouteDef]:
+    checks = _Checks(services)
+
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
@@ -42,7 +44,7 @@ def routes(services: HealthServices) -> list[web.RouteDef]:
         unknown = set(request.query) - {"verbose"}
         if unknown:
             raise BadRequest(f"unknown query parameter {min(unknown)!r}; known here is verbose")
-        problems = await _problems(services)
+        problems = await checks.now()
         lines = [f"[{'-' if problem else '+'}]{name} {problem or 'ok'}" for name, problem in problems.items()]
         good = not any(problems.values())
         text = "\n".join(lines) if "verbose" in request.query or not good else "ok"
@@ -75,6 +77,20 @@ def observe(metrics: Metrics, catalog: Catalog) -> None:
             if cluster is not None and member.current_at is not None:
                 lag = max(0.0, (now - member.current_at).total_seconds())
                 metrics.type_lag.labels(cluster.name, type.definition.name).set(lag)
+
+
+class _Checks:
+    """One check at a time, its answer for all who ask meanwhile: it takes a connection to the database, and anybody may
+    ask."""
+
+    def __init__(self, services: HealthServices) -> None:
+        self._services = services
+        self._running: asyncio.Task[dict[str, str]] | None = None
+
+    async def now(self) -> dict[str, str]:
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(_problems(self._services))
+        return await asyncio.shield(self._running)
 
 
 async def _problems(services: HealthServices) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,6 +25,7 @@ from aggregator.web.kube.warnings import headers, warnings
 from schema.errors import Ambiguous, FleetpediaError, NotFound
 
 log = logging.getLogger(__name__)
+SEND_BYTES: Final = 1024 * 1024
 STALL_SECONDS: Final = 60.0
 """A client that takes no bytes for so long is cut, since it holds a connection and a snapshot."""
 _MOST_MATCHES: Final = 1000
@@ -41,6 +43,18 @@ async def send(response: web.StreamResponse, data: bytes) -> None:
             await response.write(data)
     except (OSError, TimeoutError) as error:
         raise ClientGoneError from error
+
+
+async def send_each(response: web.StreamResponse, parts: Iterable[bytes]) -> None:
+    """In writes of about SEND_BYTES; parts are made as they are sent, so that large ones are not held together."""
+    held = bytearray()
+    for part in parts:
+        held += part
+        if len(held) >= SEND_BYTES:
+            await send(response, bytes(held))
+            held.clear()
+    if held:
+        await send(response, bytes(held))
 
 
 def question(face: Face, type: FaceType, target: Target, where: Expression) -> Query:
@@ -143,10 +157,10 @@ async def _streamed(
         return response
     try:
         await send(response, rendering.head(metadata))
-        separator = b""
+        comma = b""
         while rows:
-            await send(response, separator + b",".join([rendering.item(row) for row in rows]))
-            separator = b","
+            await send_each(response, _items(rendering, rows, comma))
+            comma = b","
             rows = await stream.next()
         await send(response, rendering.tail)
     except (ClientGoneError, FleetpediaError) as error:
@@ -157,6 +171,13 @@ async def _streamed(
         _abort(request)
         raise
     return response
+
+
+def _items(rendering: Renderer, rows: list[Row], comma: bytes) -> Iterator[bytes]:
+    """`comma`: what goes before the first."""
+    for row in rows:
+        yield comma + rendering.item(row)
+        comma = b","
 
 
 def _abort(request: web.Request) -> None:

@@ -23,7 +23,7 @@ from aggregator.search.watch import Watcher
 from aggregator.storage.changes import Change, Subscription
 from aggregator.web.kube.accept import resource_form
 from aggregator.web.kube.face import Face, FaceType
-from aggregator.web.kube.lists import ClientGoneError, question, send
+from aggregator.web.kube.lists import ClientGoneError, question, send, send_each
 from aggregator.web.kube.paths import Target
 from aggregator.web.kube.render import Renderer, renderer
 from aggregator.web.kube.status import status_of
@@ -35,6 +35,8 @@ DEFAULT_SECONDS: Final = 3600.0
 BOOKMARK_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 1.5
 """How often a watch with nothing to send looks whether its client, its type and its scope are still the same."""
+EVENTS_AT_ONCE: Final = 200
+"""Their objects are in memory together, compressed."""
 INITIAL_END: Final = {"k8s.io/initial-events-end": "true"}
 
 Recheck = Callable[[], Awaitable[Scope]]
@@ -112,7 +114,7 @@ class _Watch:
             while rows := await stream.next():
                 # Rows may be newer than the cursor that the changes go on from; versions must not go backwards.
                 capped = [row._replace(cursor=min(row.cursor, stream.cursor)) for row in rows]
-                await self._send(b"".join([_line("ADDED", self.rendering.event_object(row)) for row in capped]))
+                await send_each(self.response, (_line("ADDED", self.rendering.event_object(row)) for row in capped))
         if self.options.initial_events and self.options.bookmarks:
             await self._bookmark(stream.cursor, INITIAL_END)
         return stream.cursor
@@ -128,13 +130,13 @@ class _Watch:
                 if not pending:
                     pending = list((await subscription.next(max(0.0, min(deadline, self.look_at) - now))).changes)
                 if pending:
-                    await self._send_events(pending)
-                    pending = []
+                    await self._send_events(pending[:EVENTS_AT_ONCE])
+                    del pending[:EVENTS_AT_ONCE]
             except Unavailable as error:
                 log.warning("a watch waits: %s", error)
                 await asyncio.sleep(1.0)
                 continue
-            if self.options.bookmarks and _clock() >= bookmark_at:
+            if self.options.bookmarks and not pending and _clock() >= bookmark_at:
                 await self._bookmark(subscription.cursor)
                 bookmark_at = _clock() + BOOKMARK_SECONDS
         if self.options.bookmarks and not pending and self._connected():
@@ -142,9 +144,7 @@ class _Watch:
 
     async def _send_events(self, changes: list[Change]) -> None:
         events = await self.watcher.events(changes)
-        lines = [_line(event.type, self.rendering.event_object(event.row)) for event in events]
-        if lines:
-            await self._send(b"".join(lines))
+        await send_each(self.response, (_line(event.type, self.rendering.event_object(event.row)) for event in events))
 
     async def _bookmark(self, cursor: int, annotations: dict[str, str] | None = None) -> None:
         metadata: dict[str, Any] = {"resourceVersion": str(cursor), "creationTimestamp": None}

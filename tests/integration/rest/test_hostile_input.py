@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import zlib
@@ -11,11 +12,14 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
+from aggregator.search import run
 from aggregator.search.page import Place, encode
 from aggregator.search.query import Glob as Text
 from aggregator.search.query import Key, Match, Query
+from aggregator.storage.migrate import SchemaState, head
+from aggregator.web import health
 from schema.wire import CONTENT_TYPE
-from tests.integration.fleet import Fleet
+from tests.integration.fleet import CONFIG_MAPS, Fleet
 from tests.integration.rest.conftest import Edge
 
 PODS = "/fleet/api/v1/pods"
@@ -166,3 +170,37 @@ async def test_a_message_in_a_second_wrapping_is_refused_unread(edge: Edge) -> N
 async def test_many_wildcards_do_not_hold_up_the_loop(edge: Edge, fleet: Fleet) -> None:
     for text in ("cluster:" + "*" * 2000 + "x", "kind:" + "*" * 2000 + "x", "cluster:" + "*e*a" * 300):
         await refused_or_served(edge, "GET", f"/api/v1/search?q={quote(text)}")
+
+
+async def test_many_who_ask_for_health_take_one_connection(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = 0
+
+    async def slow(url: str) -> SchemaState:
+        nonlocal checks
+        checks += 1
+        await asyncio.sleep(0.3)
+        return SchemaState(head(), head())
+
+    monkeypatch.setattr(health, "schema_state", slow)
+    answers = await asyncio.gather(*(edge.ask("GET", "/readyz", token="") for _ in range(50)))
+    assert {answer.status for answer in answers} == {200}
+    assert checks < 5
+
+
+async def test_what_compresses_well_does_not_fill_the_memory(
+    edge: Edge, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page ends by the size of its objects as they are served; a whole list and a watch bring them all."""
+    monkeypatch.setattr(run, "MAX_WHOLE_BYTES", 3_000_000)
+    for number in range(6):
+        large = {"metadata": {"namespace": "large", "name": f"l{number}"}, "data": {"a": "x" * 1_000_000}}
+        await fleet.put("east", CONFIG_MAPS, large)
+    path = "/fleet/api/v1/namespaces/large/configmaps"
+    page = await edge.get(path, limit=500)
+    assert (len(page["items"]), bool(page["metadata"]["continue"])) == (2, True)
+    assert len((await edge.get(path))["items"]) == 6
+    answer = await edge.ask("GET", "/api/v1/search", params={"q": "ns:large", "columns": "object"})
+    assert (len(answer.json["items"]), bool(answer.json["next"])) == (2, True)
+    headers = {"Authorization": f"Bearer {edge.admin}"}
+    async with edge.client.get(f"{path}?watch=1&timeoutSeconds=1", headers=headers, read_bufsize=2**22) as watch:
+        assert len([line async for line in watch.content]) == 6
