@@ -215,11 +215,16 @@ async def test_a_proxys_bad_request_sets_no_object_aside(fleet: Fleet, hub: Agen
 async def test_an_event_that_is_too_long_is_gone_past_by_a_list(
     fleet: Fleet, hub: AgentHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with agent(hub, fleet.kubeconfig):
+    async with agent(hub, fleet.kubeconfig) as running:
         await hub.until(hub.in_sync, 30)
         monkeypatch.setattr("agent.kube.MAX_EVENT_BYTES", 20_000)
+        assert running._types is not None
+        [reflector] = running._types.named(["configmaps"])
+        since = reflector._watch_since
         fleet["sim-1"].cut_watches()
+        await hub.until(lambda: reflector._watch_since > since and reflector.status.lag == 0, 10, "watched anew")
         fleet["sim-1"].create(config_map("long", data="x" * 50_000))
         await hub.until(lambda: ("default", "long") in hub.rows("configmaps"), 20, "the long one")
         fleet["sim-1"].create(config_map("short"))
         await hub.until(lambda: ("default", "short") in hub.rows("configmaps"), 20, "the watch goes on")
+        assert running.metrics.value("fleetpedia_resync_total", reason="oversized") == 1
