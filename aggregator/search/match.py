@@ -88,13 +88,12 @@ class Matcher:
             return self._scope.allows_namespace(state.namespace)
         return state.type_id in self._namespace_ids and self._scope.allows_namespace(state.name)
 
-    def sees_cluster(self, cluster_id: int) -> bool:
-        """Whether an object of the cluster could be in the answer."""
-        limited = self._names.limited_clusters
-        if limited is not None and cluster_id not in limited:
-            return False
+    def saw_cluster(self, name: str) -> bool:
+        """Whether an object of the cluster could have been in the answer. By name, since one that is removed is in no
+        catalog any more."""
         items = self._where.items if isinstance(self._where, All) else (self._where,)
-        return all(cluster_id in self._ids[item] for item in items if _names_cluster(item) and item in self._ids)
+        named = [item.globs for item in items if isinstance(item, Match) and item.column == "cluster"]
+        return self._scope.allows_cluster(name) and all(any(glob.matches(name) for glob in globs) for globs in named)
 
     def matches(self, state: State) -> bool:
         return self.allows(state) and self._holds(self._where, state)
@@ -127,10 +126,6 @@ class Matcher:
             case Word(text):
                 text = text.lower()
                 return any(text in value.lower() for value in (state.name, state.namespace, *state.labels))
-
-
-def _names_cluster(item: Expression) -> bool:
-    return isinstance(item, ClusterLabel) or (isinstance(item, Match) and item.column == "cluster")
 
 
 def _pair(pairs: Collection[str], key: str, globs: tuple[Glob, ...]) -> bool:

@@ -28,6 +28,8 @@ MAX_WHOLE_BYTES: Final = 64 * 1024 * 1024
 """Of the same bodies as they are served: what compresses well must not fill the memory either."""
 MAX_STREAMS: Final = 4
 """Lists without limit at a time: each holds a connection of the readers."""
+STREAM_SECONDS: Final = 600.0
+"""A list without limit ends then: a client that reads byte by byte must not keep one of the few for ever."""
 STREAM_WAIT: Final = 10.0
 """Seconds to wait for one of them."""
 FUTURE_SECONDS: Final = 3.0
@@ -104,9 +106,12 @@ class Engine:
             message = f"{MAX_STREAMS} lists without limit run already, and none ended in {STREAM_WAIT:.0f} s"
             raise Unavailable(f"{message}; give limit, or try again", retry_after=5.0) from error
         try:
-            cursor = await self.feed.watermark()
-            async with objects.reading(self.database, selection.rows(_columns(want))) as chunks:
-                yield Stream(chunks, cursor)
+            async with asyncio.timeout(STREAM_SECONDS):
+                cursor = await self.feed.watermark()
+                async with objects.reading(self.database, selection.rows(_columns(want))) as chunks:
+                    yield Stream(chunks, cursor)
+        except TimeoutError as error:
+            raise Unavailable(f"the list was not taken within {STREAM_SECONDS:.0f} s; give limit") from error
         finally:
             self._streams.release()
 

@@ -61,7 +61,7 @@ class Watcher:
 
     def _event_type(self, change: Change) -> EventType | None:
         if change.op == "cluster-removed":
-            if self._matcher.sees_cluster(change.cluster_id):
+            if self._matcher.saw_cluster(change.name):
                 raise Expired("a cluster was removed from the fleet; list again")
             return None
         before = change.op != "added" and self._matcher.matches(_state(change, before=True))

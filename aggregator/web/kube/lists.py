@@ -58,9 +58,13 @@ async def send_each(response: web.StreamResponse, parts: Iterable[bytes]) -> Non
 
 
 def question(face: Face, type: FaceType, target: Target, where: Expression) -> Query:
-    """The query of a path and selectors. A namespace asked of a cluster-scoped type is refused as not found."""
+    """The query of a path and selectors. A namespace of a cluster-scoped type, and none of one object of a namespaced
+    type, are refused as not found."""
     if target.namespace and not type.definition.namespaced:
         raise NotFound(f"{type.definition.name} has no namespaces; leave out /namespaces/{target.namespace}")
+    if target.name and type.definition.namespaced and not target.namespace:
+        name = type.definition.name
+        raise NotFound(f"{name} are in namespaces: write /namespaces/NAMESPACE/{target.resource}/{target.name}")
     conditions: list[Expression] = [*face.where(type)]
     if target.namespace:
         conditions.append(Match("namespace", (Glob.literal(target.namespace),)))

@@ -12,12 +12,14 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
+from aggregator.rbac.scope import Scope
 from aggregator.search import run
 from aggregator.search.page import Place, encode
 from aggregator.search.query import Glob as Text
 from aggregator.search.query import Key, Match, Query
 from aggregator.storage.migrate import SchemaState, head
 from aggregator.web import health
+from schema.errors import Unavailable
 from schema.wire import CONTENT_TYPE
 from tests.integration.fleet import CONFIG_MAPS, Fleet
 from tests.integration.rest.conftest import Edge
@@ -204,3 +206,22 @@ async def test_what_compresses_well_does_not_fill_the_memory(
     headers = {"Authorization": f"Bearer {edge.admin}"}
     async with edge.client.get(f"{path}?watch=1&timeoutSeconds=1", headers=headers, read_bufsize=2**22) as watch:
         assert len([line async for line in watch.content]) == 6
+
+
+async def test_a_list_that_is_not_taken_gives_its_place_back(
+    edge: Edge, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "STREAM_SECONDS", 0.2)
+    engine = edge.services.engine
+    for _ in range(run.MAX_STREAMS + 1):
+        with pytest.raises(Unavailable, match="not taken within"):
+            async with engine.stream(Query(type=("", "v1", "pods")), Scope.everything(), run.Want()):
+                await asyncio.Event().wait()
+    monkeypatch.undo()
+    assert len((await edge.get(PODS))["items"]) == 4
+
+
+async def test_one_object_of_a_namespaced_type_needs_its_namespace(edge: Edge, fleet: Fleet) -> None:
+    for path in (f"{PODS}/web-0", "/api/v1/objects/east/core/v1/pods/-/web-0"):
+        answer = await edge.get(path, status=404)
+        assert "/namespaces/NAMESPACE/pods/web-0" in answer["message"]

@@ -14,6 +14,7 @@ from yarl import URL
 from schema.resource import PrinterColumn, ResourceType
 from tests.integration.fleet import PODS, WIDGETS, Fleet, pod
 from tests.integration.rest.conftest import Edge
+from tests.integration.waiting import until
 
 SECRET = "classified"
 
@@ -180,30 +181,20 @@ async def test_a_rotated_credential_is_void_within_two_seconds(edge: Edge) -> No
 
     assert await status() == 415
     await edge.post("/api/v1/clusters/one/rotate")
-    until = time.monotonic() + 2.2
+    begun = time.monotonic()
     while await status() != 401:
-        assert time.monotonic() < until
+        assert time.monotonic() - begun < 2.2
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("scope", "selector"),
-    [
-        ({}, ""),
-        ({"clusters": ["east"]}, ""),
-        ({}, "&labelSelector=fleetpedia.io/cluster%3Deast"),
-        ({"kinds": ["pods"]}, ""),
-    ],
-)
-async def test_a_watch_of_a_removed_cluster_lists_anew(
-    edge: Edge, fleet: Fleet, scope: dict[str, list[str]], selector: str
-) -> None:
-    token = await edge.token("limited", **scope)
-    path = f"/fleet/api/v1/pods?watch=1&resourceVersion=0&timeoutSeconds=15{selector}"
-
-    async def act() -> None:
-        await edge.ask("DELETE", "/api/v1/clusters/east")
-
-    events = await watched(edge, token, path, act)
-    assert events[-1]["type"] == "ERROR", events[-1]
-    assert events[-1]["object"]["code"] == 410, events[-1]
+@pytest.mark.parametrize("scope", [{}, {"clusters": ["east", "west"]}, {"clusters": ["e*", "w*"]}, {"kinds": ["pods"]}])
+async def test_a_watch_from_before_a_removal_lists_anew(edge: Edge, fleet: Fleet, scope: dict[str, list[str]]) -> None:
+    """Also where the watch begins again after it: else what the cluster had stays with the client for ever."""
+    token, other = await edge.token("limited", **scope), await edge.token("other", clusters=["west"])
+    cursor = (await edge.get("/fleet/api/v1/pods", token=token))["metadata"]["resourceVersion"]
+    await edge.ask("DELETE", "/api/v1/clusters/east")
+    await until(lambda: "east" not in edge.services.catalog.clusters)
+    path = f"/fleet/api/v1/pods?watch=1&resourceVersion={cursor}&timeoutSeconds=3"
+    (event,) = await watched(edge, token, path, lambda: asyncio.sleep(0))
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+    assert await watched(edge, other, path, lambda: asyncio.sleep(0)) == []
