@@ -12,7 +12,7 @@ from agent.reflect import Reflector
 from agent.session import Session, SessionEnd
 from agent.types import Types
 from agent.verify import verify
-from schema.errors import Fenced, FleetpediaError
+from schema.errors import BadRequest, Fenced, FleetpediaError, TooLarge
 from schema.wire import Directive, DirectiveResult, Directives, DirectivesRequest
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,14 @@ class Orders:
     async def _poll(self, wait: float) -> Directives:
         offered = list(self._done)
         request = DirectivesRequest(self._session.epoch, offered, 0.0 if offered else wait)
-        answer = await self._session.hub.call("directives", request, Directives, timeout=wait + 15)
+        try:
+            answer = await self._session.hub.call("directives", request, Directives, timeout=wait + 15)
+        except (BadRequest, TooLarge) as error:
+            # Offered again as they are, they would be refused for ever, and nothing that is asked would come through.
+            for result in offered:
+                self._done.remove(result)
+                self._done.append(DirectiveResult(result.id, f"the report cannot be handed over: {error.message}"))
+            raise
         for result in offered:
             self._done.remove(result)
         return answer

@@ -108,10 +108,10 @@ def _error(status: int, message: str, retry_after: float) -> KubeError:
 
 def _message(body: bytes) -> str:
     try:
-        status = msgspec.json.decode(body, type=_Status)
+        text = msgspec.json.decode(body, type=_Status).message[:500]
     except msgspec.DecodeError:
-        return body[:200].decode(errors="replace").strip()
-    return status.message[:500]
+        text = body[:200].decode(errors="replace").strip()
+    return text.replace("\x00", "\ufffd")  # which no text of the store can hold
 
 
 def _seconds(header: str | None) -> float:

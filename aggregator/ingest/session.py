@@ -59,7 +59,7 @@ class Sessions:
             )
         if hello.trouble:
             async with self._gate.enter():
-                await sessions.note(self._database, agent.cluster_id, hello.trouble[:1000])
+                await sessions.note(self._database, agent.cluster_id, hello.trouble[:1000].replace("\x00", "\ufffd"))
             raise Unavailable("noted; a session begins when the member answers")
         if not hello.kube_system_uid:
             raise BadRequest(
@@ -113,7 +113,7 @@ class Sessions:
         beat = sessions.Heartbeat(
             heartbeat.member_seen,
             heartbeat.facts,
-            heartbeat.message[:1000],
+            heartbeat.message[:1000].replace("\x00", "\ufffd"),
             heartbeat.buffered,
             heartbeat.buffered_bytes,
             heartbeat.lineage,

@@ -13,7 +13,7 @@ from aggregator.rbac.identity import Actor
 from aggregator.storage import clusters, directives, operations, repair, scrub
 from aggregator.storage.catalog import Catalog, ClusterEntry, ClusterTypeEntry
 from aggregator.storage.pool import Database
-from schema.errors import FleetpediaError, NotFound, TooManyRequests
+from schema.errors import FleetpediaError, NotFound, TooManyRequests, Unavailable
 
 log = logging.getLogger(__name__)
 KIND: Final = "verify"
@@ -69,13 +69,22 @@ class Verification:
 
     async def run(self) -> None:
         """Carry proofs out, for ever. What ran in a process before us cannot end any more."""
-        async with self._database.writers.acquire() as connection:
-            await operations.interrupted(connection, [KIND])
+        await self._forget_interrupted()
         async with asyncio.TaskGroup() as group:
             while True:
                 id, wanted = await self._queue.get()
                 self._running += 1
                 group.create_task(self._carry_out(id, wanted))
+
+    async def _forget_interrupted(self) -> None:
+        while True:
+            try:
+                async with self._database.writers.acquire() as connection:
+                    await operations.interrupted(connection, [KIND])
+                return
+            except Unavailable as error:  # a database that restarts just now must not end the process
+                log.warning("proofs wait: %s", error)
+                await asyncio.sleep(1.0)
 
     async def _carry_out(self, id: int, wanted: Wanted) -> None:
         try:

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from aggregator.storage.pool import Database
+from schema.lossy import replaced
 from schema.wire import Directive, DirectiveResult
 
 CHANNEL = "fleet_directive"
@@ -51,8 +52,9 @@ async def waiting(database: Database, cluster_id: int) -> bool:
 async def finish(connection: asyncpg.Connection, cluster_id: int, results: Sequence[DirectiveResult]) -> None:
     """Record results; one that is recorded already stays as it is. The cluster's own only."""
     for result in results:
-        encoded = msgspec.json.encode(result.result)
-        await connection.execute(_FINISH, cluster_id, result.id, result.error[:4000], encoded)
+        encoded = replaced(msgspec.json.encode(result.result))
+        error = result.error[:4000].replace("\x00", "\ufffd")
+        await connection.execute(_FINISH, cluster_id, result.id, error, encoded)
 
 
 async def get(database: Database, id: int) -> DirectiveState | None:

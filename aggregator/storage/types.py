@@ -39,10 +39,7 @@ async def announce(connection: asyncpg.Connection, cluster_id: int, types: Seque
         [msgspec.json.encode(type) for type in types],
     )
     rows = {row["type_id"]: row for row in await connection.fetch(_STORED, cluster_id, ids)}
-    return [
-        StoredType(id, rows[id]["resource_version"], rows[id]["shape"], rows[id]["objects"])
-        for id in ids
-    ]
+    return [StoredType(id, rows[id]["resource_version"], rows[id]["shape"], rows[id]["objects"]) for id in ids]
 
 
 async def set_gone(connection: asyncpg.Connection, cluster_id: int, gone: Sequence[GoneType]) -> None:
@@ -71,7 +68,7 @@ async def unknown(
 
 async def report(connection: asyncpg.Connection, cluster_id: int, reports: Sequence[TypeReport]) -> None:
     """Record states of types; wakes the catalog where one changed."""
-    columns = _columns([(r.type, r.state, r.reason, max(r.lag, 0.0)) for r in reports], 4)
+    columns = _columns([(r.type, r.state, r.reason.replace("\x00", "\ufffd"), max(r.lag, 0.0)) for r in reports], 4)
     changed = await connection.fetch(_REPORT, cluster_id, *columns)
     if any(row["changed"] for row in changed):
         await connection.execute("select pg_notify('fleet_catalog', '')")

@@ -6,7 +6,10 @@ import asyncio
 import itertools
 import random
 
+from aiohttp import web
+
 from schema.body import bucket
+from schema.wire import DirectiveResult
 from simulator.fleet import Fleet, MemberHandle
 from tests.integration.agent.agents import agent, config_map, stored, versions
 from tests.integration.agent_hub import AgentHub
@@ -126,3 +129,16 @@ async def test_reload_and_close(fleet: Fleet, hub: AgentHub) -> None:
         assert hub.counts["object_bytes"] == sent
         assert not (await hub.order("close")).error
     assert len(hub.hellos) == 2
+
+
+async def test_a_report_that_is_refused_does_not_stop_what_is_asked_next(fleet: Fleet, hub: AgentHub) -> None:
+    def too_large() -> web.Response:
+        return web.json_response({"reason": "RequestEntityTooLarge", "message": "too large"}, status=413)
+
+    async with agent(hub, fleet.kubeconfig) as running:
+        await hub.until(hub.in_sync, 30)
+        running._done.append(DirectiveResult(77, "", {"types": ["long"]}))
+        hub.faults["directives"] = [too_large]
+        await hub.until(lambda: 77 in hub.results, 30)
+        assert "cannot be handed over" in hub.results[77].error
+        assert not (await hub.order("relist", types=["configmaps"])).error

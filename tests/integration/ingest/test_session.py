@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from aggregator.ingest.service import Ingest
-from aggregator.storage import clusters
+from aggregator.storage import clusters, directives
 from aggregator.storage import types as type_storage
 from aggregator.storage.pool import Database
 from schema.errors import Conflict, Fenced, Forbidden, Unprocessable
@@ -15,6 +15,7 @@ from schema.resource import ResourceType
 from schema.wire import (
     Announce,
     AnnouncedType,
+    DirectiveResult,
     Facts,
     GoneType,
     Heartbeat,
@@ -189,6 +190,21 @@ async def test_a_heartbeat_never_takes_life_back(member: Member, database: Datab
     before = await database.readers.fetchval("select member_seen from fleet.cluster")
     await member.ingest.sessions.heartbeat(member.agent, Heartbeat(member.epoch, 300.0, message="no answer"))
     assert await database.readers.fetchval("select member_seen from fleet.cluster") == before
+
+
+async def test_words_that_the_store_cannot_hold_do_not_stop_heartbeats(member: Member, database: Database) -> None:
+    """A broken API server may answer anything, and a refused heartbeat would be repeated for ever."""
+    failed = TypeReport(member.ids["pods"], "Failed", "odd \x00 answer")
+    await member.ingest.sessions.heartbeat(member.agent, Heartbeat(member.epoch, 0.0, types=[failed], message="\x00"))
+    assert await database.readers.fetchval("select message from fleet.cluster") == "\ufffd"
+    reason = "select reason from fleet.cluster_type where state = 'Failed'"
+    assert await database.readers.fetchval(reason) == "odd \ufffd answer"
+    async with database.writers.transaction() as connection:
+        id = await directives.add(connection, member.agent.cluster_id, "verify")
+        await directives.finish(connection, member.agent.cluster_id, [DirectiveResult(id, "\x00", {"a": "\x00"})])
+    state = await directives.get(database, id)
+    assert state is not None
+    assert (state.error, state.result) == ("\ufffd", {"a": "\ufffd"})
 
 
 async def test_a_clock_that_was_set_back_does_not_keep_a_member_alive(member: Member, database: Database) -> None:
