@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from agent.backoff import Backoff
-from agent.errors import Forbidden, Gone, KubeError
+from agent.errors import Forbidden, Gone, KubeError, NotFound
 from agent.kube import JSON, Kube
 from agent.slim import version_of
 from schema.resource import PrinterColumn
@@ -138,9 +138,8 @@ class Definitions:
                 await once(backoff)
             except Gone:
                 pass
-            except Forbidden as error:
+            except (Forbidden, NotFound) as error:
                 log.warning("definitions are not followed", extra={"reason": error.message})
-                self.known.set()
             except KubeError as error:
                 log.info("definitions are out of sight", extra={"reason": error.message})
             await asyncio.sleep(backoff.next())
@@ -148,10 +147,14 @@ class Definitions:
     async def _crds(self, backoff: Backoff) -> None:
         """List, then watch until it breaks."""
         version, crds = "", []
-        async with aclosing(self._kube.pages(CRDS, limit=CRDS_A_PAGE)) as pages:
-            async for page in pages:
-                version = version or page.version
-                crds += [definition for raw in page.items if (definition := readable(bytes(raw)))]
+        try:
+            async with aclosing(self._kube.pages(CRDS, limit=CRDS_A_PAGE)) as pages:
+                async for page in pages:
+                    version = version or page.version
+                    crds += [definition for raw in page.items if (definition := readable(bytes(raw)))]
+        except (Forbidden, NotFound):
+            self.known.set()  # that there is nothing to know; of APIServices it would say nothing about the columns
+            raise
         self.columns.replace(crds)
         self.known.set()
         self._changed()

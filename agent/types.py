@@ -29,6 +29,9 @@ BUSY_SECONDS: Final = 0.5
 BUSY_FOR_SECONDS: Final = 10.0
 """After a CRD or APIService changed, discovery follows within moments: ask often for a while."""
 ABSENT_SECONDS: Final = 60.0
+DEFINITIONS_SECONDS: Final = 60.0
+"""A thousand CRDs take their time; types announced without their columns have another shape, and all of theirs would be
+sent anew, twice."""
 
 
 @dataclass
@@ -84,7 +87,7 @@ class Types:
     async def _definitions_known(self) -> None:
         """Types are announced with their CRDs' columns from the start; a server that cannot tell holds nothing up."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEFINITIONS_SECONDS):
                 await self._definitions.known.wait()
         except TimeoutError:
             log.warning("the member's CRDs cannot be listed yet, going on without")

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from agent import discovery, kube
 from agent.access import Access
-from agent.crds import Columns
+from agent.crds import Columns, Definitions
 from agent.discovery import Discovery
 from agent.errors import Forbidden, Gone, Oversized, Throttled, Unauthorized, Unavailable
 from agent.files import WatchedFile
@@ -301,3 +301,29 @@ async def test_a_restore_between_two_sessions_is_told_by_the_lease() -> None:
         held["counter"] = 8  # the backup is from before this session
         assert [await lineage.begin(), lineage.broken, lineage.made] == [9, True, True]
         assert [await lineage.begin(), lineage.broken, lineage.made] == [10, False, True]
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+async def test_definitions_are_known_by_the_answer_for_crds_only(status: int) -> None:
+    """Announced before, types have no columns: another shape, by which all of theirs would be sent anew."""
+    services, crds = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if "apiservices" in request.path:
+            services.set()
+            return web.json_response({"kind": "Status", "message": "no"}, status=403)
+        await crds.wait()
+        return listing([]) if status == 200 else web.json_response({"kind": "Status"}, status=status)
+
+    async with server(answer) as client:
+        definitions = Definitions(client, lambda: None)
+        running = asyncio.create_task(definitions.run())
+        await services.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await definitions.known.wait()
+        crds.set()
+        async with asyncio.timeout(5):
+            await definitions.known.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
