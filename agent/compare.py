@@ -53,7 +53,7 @@ class Comparison:
         await self._session.buffer.drained(self._id)
         version, digest, exact = await self._digest(at)
         request = DigestRequest(self._session.epoch, self._id, digest.counts, digest.sums)
-        reply = await self._session.hub.call("digest", request, DigestReply)
+        reply = await self._session.ask("digest", request, DigestReply)
         if reply.differing:
             await self._repair(version, reply.differing)
         return Outcome(version, reply.differing, exact)

@@ -142,3 +142,17 @@ async def test_a_report_that_is_refused_does_not_stop_what_is_asked_next(fleet: 
         await hub.until(lambda: 77 in hub.results, 30)
         assert "cannot be handed over" in hub.results[77].error
         assert not (await hub.order("relist", types=["configmaps"])).error
+
+
+async def test_a_busy_aggregator_does_not_have_the_type_listed_again(fleet: Fleet, hub: AgentHub) -> None:
+    def busy() -> web.Response:
+        return web.json_response({"reason": "TooManyRequests", "message": "busy"}, status=429)
+
+    async with agent(hub, fleet.kubeconfig) as running:
+        await hub.until(hub.in_sync, 30)
+        spoil(hub)
+        hub.faults["digest"] = [busy, busy]
+        hub.faults["fingerprints"] = [busy]
+        assert not (await hub.order("relist", types=["configmaps"])).error
+        await hub.until(lambda: stored(hub, "configmaps") == versions(fleet["sim-1"], "", "configmaps"), 5, "healed")
+        assert running.metrics.value("fleetpedia_resync_total", reason="relist") == 1
