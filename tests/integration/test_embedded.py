@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,8 +33,11 @@ def chosen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> B
 
 
 @pytest.fixture
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pg")
+def data() -> Iterator[Path]:
+    """Not below pytest's own folder: a second run beside this one closes that to Postgres' user."""
+    folder = Path(tempfile.mkdtemp(prefix="fp-embedded-"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
