@@ -1,4 +1,4 @@
-"""Rows per second that the aggregator stores when fed with ready batches of 6 KB pods from two clusters.
+"""Rows per second that the aggregator stores when fed with ready batches of 6 KB pods from four clusters.
 
 Beside it, on the same Postgres and with the same rows: binary COPY (logged, unindexed, 2 connections) and one upsert
 a row (5 connections). CPU is split between aggregator, Postgres and the feeder (which is not counted as ours).
@@ -17,8 +17,8 @@ from benchmarks import baselines, hub, pods
 from benchmarks.measure import CpuClock
 from benchmarks.stack import Stack, installation
 
-CLUSTERS = 2
-PODS_EACH = 20_000
+CLUSTERS = 4
+PODS_EACH = 10_000
 
 
 def run(scale: float) -> dict[str, Any]:

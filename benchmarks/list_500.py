@@ -103,9 +103,7 @@ async def _serve_memory(folder: str) -> None:
     context.load_cert_chain(certificate, key)
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
-    server = site._server
-    assert isinstance(server, asyncio.Server)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""Connections to the database: few writers (about one per core), more readers, one listener.
+"""Connections to the database: few writers (batches, and one for bookkeeping), more readers, one listener.
 
 jsonb travels as bytes both ways: what Python carries it does not parse."""
 
@@ -73,7 +73,7 @@ class Database:
         self._listener = Listener(self._connect_listener)
 
     @classmethod
-    async def open(cls, url: str, writers: int = 2, readers: int = 8, *, statement_timeout: float = 30.0) -> Database:
+    async def open(cls, url: str, writers: int = 4, readers: int = 8, *, statement_timeout: float = 30.0) -> Database:
         """Connect and check the server. `statement_timeout` (seconds) holds for readers.
 
         Raises Unavailable when the database is away, Unprocessable when it is none that we can use."""
