@@ -64,7 +64,8 @@ async def _create(kubeconfig: Path, first: int, last: int) -> None:
         async def one(number: int) -> None:
             async with gate:
                 path = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
-                async with http.post(path, data=orjson.dumps(config_map(f"c-{number}"))) as answer:
+                body = orjson.dumps(config_map(f"c-{number}"))
+                async with http.post(path, data=body, headers={"Content-Type": "application/json"}) as answer:
                     if answer.status != 201:
                         raise RuntimeError(f"{answer.status}: {await answer.text()}")
 
