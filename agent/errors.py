@@ -97,8 +97,12 @@ def from_event(body: bytes, what: str) -> KubeError:
 
 
 def from_transport(error: BaseException, what: str) -> Unavailable:
-    text = _TLS.sub("", str(error)) or type(error).__name__
-    return Unavailable(f"{what}: {text}")
+    return Unavailable(f"{what}: {in_words(error)}")
+
+
+def in_words(error: BaseException) -> str:
+    """What a failed connection says of itself, without what tells nobody anything."""
+    return _TLS.sub("", str(error)) or type(error).__name__
 
 
 def _error(status: int, message: str, retry_after: float) -> KubeError:

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from agent.access import Access, AccessError
-from agent.errors import TRANSPORT_ERRORS
+from agent.errors import TRANSPORT_ERRORS, in_words
 from schema import errors, wire
 
 REQUEST_SECONDS: Final = 60.0
@@ -47,7 +47,7 @@ class Hub:
             async with asyncio.timeout(timeout):
                 return await self._exchange(url, wire.pack(message), headers, tls, kind)
         except TRANSPORT_ERRORS as error:
-            raise errors.Unavailable(f"{url}: {str(error) or type(error).__name__}") from error
+            raise errors.Unavailable(f"{url}: {in_words(error)}") from error
 
     async def _exchange(
         self, url: str, data: bytes, headers: dict[str, str], tls: ssl.SSLContext | bool, kind: type[M]

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/healthz"})
 AGENT_PREFIX: Final = "/agent/v1/"
 """The wire authenticates by the cluster's credential, itself."""
-REQUESTS_PER_ACTOR: Final = 200
+REQUESTS_PER_ACTOR: Final = 500
 """At once, watches included: one program's mistake must not take the others' answers."""
 LOCAL: Final = Actor("loopback", "viewer", Scope.everything())
 

@@ -124,8 +124,8 @@ def _refuse_writes(request: web.Request, cluster: str | None) -> None:
         return
     context = cluster or "NAME"
     raise MethodNotAllowed(
-        f"{request.method} is not allowed: the index is read-only; write to the member itself"
-        f" (kubectl --context {context}, or the member's own kubeconfig)",
+        f"{request.method} is not allowed: the index is read-only; write to the member itself, with its own"
+        f" kubeconfig (`--context {context}` of this one will lead there once the tunnel is built)",
         details={"causes": [{"reason": "ReadOnly", "message": "the index follows its members"}]},
     )
 
