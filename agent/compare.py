@@ -114,6 +114,10 @@ class Comparison:
             row = rows.pop((seen.namespace, seen.name), None)
             if row is not None and row.uid == seen.uid and row.fingerprint == seen.fingerprint:
                 return None
+            if row is not None and row.uid != seen.uid:
+                # Said in words: the upsert alone would replace it, but an upsert that is deleted before it is sent
+                # leaves only the delete of its own uid, and the old one would stay as a ghost.
+                self._delete(row)
             return self._put(raw)
 
         async with aclosing(self._session.kube.pages(self._path, exactly=exactly)) as pages:
@@ -122,9 +126,12 @@ class Comparison:
                 await self._each(page.items, put)
         for row in rows.values():
             await self._session.buffer.room()
-            self._session.buffer.put(Delete(self._id, row.namespace, row.name, row.uid, time.time()))
-            self.sent += 1
+            self._delete(row)
         return exactly or version
+
+    def _delete(self, row: Fingerprint) -> None:
+        self._session.buffer.put(Delete(self._id, row.namespace, row.name, row.uid, time.time()))
+        self.sent += 1
 
     def _put(self, raw: bytes) -> Delta | None:
         delta = self._slimmer.upsert(self._id, raw, time.time())

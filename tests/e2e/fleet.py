@@ -167,7 +167,7 @@ class Installation:
     def verify(self, *arguments: str, timeout: float = 120) -> dict[str, Any]:
         """`fleetpedia verify -o json`, which must find everything equal."""
         result = self.run("verify", "-o", "json", *arguments, ok=(0, 1, 3), timeout=timeout)
-        assert result.code == 0, f"{result}\n{self.explain()}"
+        assert result.code == 0, f"{_differing(result.out)}\n{result}\n{self.explain()}"
         report: dict[str, Any] = result.json()
         assert report["equal"] is True, report
         return report
@@ -259,3 +259,13 @@ def throw_away(folder: Path) -> None:
 def _logs(folder: Path) -> str:
     logs = sorted((folder / "log").glob("*.log"))
     return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+
+
+def _differing(report: str) -> str:
+    """Of a verify's report, what is not equal: the rest is long."""
+    try:
+        entries = json.loads(report)["clusters"]
+    except (ValueError, KeyError):
+        return report[:2000]
+    wrong = [entry for entry in entries if any(entry.get(k) for k in ("missing", "ghost", "different", "reason"))]
+    return json.dumps(wrong)[:4000]
